@@ -32,26 +32,41 @@ int error_set(struct error *err, int code, bool retryable, const char *format, .
     return code;
 }
 
-/* People mount disks, free space and fix rights: those are worth another try (queue-protocol, "Errors on disks"). */
+/* People mount disks, free space and fix rights: those are worth another try (queue-protocol, "Errors on
+ * disks"). */
 static const struct {
     int errnum;
     int code;
     bool retryable;
 } errno_table[] = {
-    {ENOENT, ERROR_NOT_FOUND, true},      {ENOTDIR, ERROR_NOT_FOUND, true},
-    {EACCES, ERROR_DENIED, true},         {EPERM, ERROR_DENIED, true},
-    {EROFS, ERROR_DENIED, true},          {ENOSPC, ERROR_NO_SPACE, true},
-    {EDQUOT, ERROR_NO_SPACE, true},       {EIO, ERROR_IO, true},
-    {ESTALE, ERROR_IO, true},             {ENXIO, ERROR_IO, true},
-    {ENODEV, ERROR_IO, true},             {ETIMEDOUT, ERROR_TIMEOUT, true},
-    {ECONNREFUSED, ERROR_UNREACHABLE, true}, {ECONNRESET, ERROR_UNREACHABLE, true},
-    {EHOSTUNREACH, ERROR_UNREACHABLE, true}, {ENETUNREACH, ERROR_UNREACHABLE, true},
-    {EPIPE, ERROR_UNREACHABLE, true},     {EMFILE, ERROR_SYSTEM, true},
-    {ENFILE, ERROR_SYSTEM, true},         {ENOMEM, ERROR_SYSTEM, true},
-    {EAGAIN, ERROR_SYSTEM, true},         {EEXIST, ERROR_CONFLICT, false},
-    {EXDEV, ERROR_UNSAFE_PATH, false},    {ELOOP, ERROR_UNSAFE_PATH, false},
-    {ENAMETOOLONG, ERROR_UNSAFE_PATH, false}, {EISDIR, ERROR_CONFLICT, false},
-    {EFBIG, ERROR_LIMIT, false},          {ECANCELED, ERROR_CANCELLED, true},
+    {ENOENT, ERROR_NOT_FOUND, true},
+    {ENOTDIR, ERROR_NOT_FOUND, true},
+    {EACCES, ERROR_DENIED, true},
+    {EPERM, ERROR_DENIED, true},
+    {EROFS, ERROR_DENIED, true},
+    {ENOSPC, ERROR_NO_SPACE, true},
+    {EDQUOT, ERROR_NO_SPACE, true},
+    {EIO, ERROR_IO, true},
+    {ESTALE, ERROR_IO, true},
+    {ENXIO, ERROR_IO, true},
+    {ENODEV, ERROR_IO, true},
+    {ETIMEDOUT, ERROR_TIMEOUT, true},
+    {ECONNREFUSED, ERROR_UNREACHABLE, true},
+    {ECONNRESET, ERROR_UNREACHABLE, true},
+    {EHOSTUNREACH, ERROR_UNREACHABLE, true},
+    {ENETUNREACH, ERROR_UNREACHABLE, true},
+    {EPIPE, ERROR_UNREACHABLE, true},
+    {EMFILE, ERROR_SYSTEM, true},
+    {ENFILE, ERROR_SYSTEM, true},
+    {ENOMEM, ERROR_SYSTEM, true},
+    {EAGAIN, ERROR_SYSTEM, true},
+    {EEXIST, ERROR_CONFLICT, false},
+    {EXDEV, ERROR_UNSAFE_PATH, false},
+    {ELOOP, ERROR_UNSAFE_PATH, false},
+    {ENAMETOOLONG, ERROR_UNSAFE_PATH, false},
+    {EISDIR, ERROR_CONFLICT, false},
+    {EFBIG, ERROR_LIMIT, false},
+    {ECANCELED, ERROR_CANCELLED, true},
 };
 
 int error_errno(struct error *err, int errnum, const char *format, ...)

@@ -10,23 +10,23 @@
 #include <stdbool.h>
 
 enum error_code {
-    ERROR_INPUT = -1,       /* what a person or a configuration said is wrong; nothing was changed */
-    ERROR_NOT_FOUND = -2,   /* the named thing does not exist */
-    ERROR_EXISTS = -3,      /* the named thing exists already */
-    ERROR_UNREACHABLE = -4, /* a server, a disk or a source can't be reached now */
-    ERROR_TIMEOUT = -5,     /* no answer within the bound */
-    ERROR_IO = -6,          /* reading or writing failed */
-    ERROR_NO_SPACE = -7,    /* the place is full */
-    ERROR_DENIED = -8,      /* permission, credentials */
-    ERROR_CONFLICT = -9,    /* something else stands at the final name, or someone else changed the row */
-    ERROR_CORRUPT = -10,    /* size or digest differs from what was promised */
-    ERROR_SOURCE = -11,     /* the source's dump began and failed */
-    ERROR_CANCELLED = -12,  /* a person, a drain or a lost lease ended it */
-    ERROR_PROTOCOL = -13,   /* a peer said something it must not say */
-    ERROR_LIMIT = -14,      /* a bound was reached */
+    ERROR_INPUT = -1,        /* what a person or a configuration said is wrong; nothing was changed */
+    ERROR_NOT_FOUND = -2,    /* the named thing does not exist */
+    ERROR_EXISTS = -3,       /* the named thing exists already */
+    ERROR_UNREACHABLE = -4,  /* a server, a disk or a source can't be reached now */
+    ERROR_TIMEOUT = -5,      /* no answer within the bound */
+    ERROR_IO = -6,           /* reading or writing failed */
+    ERROR_NO_SPACE = -7,     /* the place is full */
+    ERROR_DENIED = -8,       /* permission, credentials */
+    ERROR_CONFLICT = -9,     /* something else stands at the final name, or someone else changed the row */
+    ERROR_CORRUPT = -10,     /* size or digest differs from what was promised */
+    ERROR_SOURCE = -11,      /* the source's dump began and failed */
+    ERROR_CANCELLED = -12,   /* a person, a drain or a lost lease ended it */
+    ERROR_PROTOCOL = -13,    /* a peer said something it must not say */
+    ERROR_LIMIT = -14,       /* a bound was reached */
     ERROR_UNSAFE_PATH = -15, /* a path that leaves its base, or a name that can't be used */
     ERROR_UNSUPPORTED = -16, /* known, but not possible here */
-    ERROR_SYSTEM = -17,     /* memory, descriptors, threads, a bug */
+    ERROR_SYSTEM = -17,      /* memory, descriptors, threads, a bug */
 };
 
 struct error {

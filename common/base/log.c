@@ -58,13 +58,14 @@ void log_write(enum log_level level, const char *format, ...)
     char line[9000];
     size_t n;
     if (config.format == LOG_JSON) {
-        n = (size_t)snprintf(line, sizeof line, "{\"time\":\"%s\",\"level\":\"%s\",\"program\":\"%s\",\"message\":\"",
-                             stamp, level_names[level], config.program);
+        n = (size_t)snprintf(line, sizeof line,
+                             "{\"time\":\"%s\",\"level\":\"%s\",\"program\":\"%s\",\"message\":\"", stamp,
+                             level_names[level], config.program);
         n = json_escape(line, sizeof line - 4, n, message);
         n += (size_t)snprintf(line + n, sizeof line - n, "\"}\n");
     } else {
-        n = (size_t)snprintf(line, sizeof line, "%s %-5s %s[%d] %s\n", stamp, level_names[level], config.program,
-                             (int)getpid(), message);
+        n = (size_t)snprintf(line, sizeof line, "%s %-5s %s[%d] %s\n", stamp, level_names[level],
+                             config.program, (int)getpid(), message);
     }
     /* one write: lines of several threads don't mix; a closed stderr is nobody's fault */
     ssize_t ignored = write(STDERR_FILENO, line, n);

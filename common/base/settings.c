@@ -26,7 +26,8 @@ struct option_row {
 #define AT(field) offsetof(struct settings, field)
 
 static const struct option_row options[] = {
-    {"BM_DATABASE_URL", TEXT, AT(database_url), ALL, true, "", 0, 0, "PostgreSQL: libpq connection string or URI"},
+    {"BM_DATABASE_URL", TEXT, AT(database_url), ALL, true, "", 0, 0,
+     "PostgreSQL: libpq connection string or URI"},
     {"BM_REDIS_URL", TEXT, AT(redis_url), ALL, true, "redis://127.0.0.1:6379/0", 0, 0,
      "Redis: redis://[user:pass@]host:port/db or unix:///path"},
     {"BM_QUEUES", TEXT, AT(queues), QUEUE, false, "default", 0, 0, "queues to serve, comma-separated"},
@@ -37,7 +38,8 @@ static const struct option_row options[] = {
      "name of this machine in rows and worker ids (default: its host name)"},
     {"BM_DRAIN_SECONDS", NUMBER, AT(drain_seconds), SETTINGS_WORKER, false, "30", 0, 86400,
      "time to finish on SIGTERM before jobs go back to the queue"},
-    {"BM_LISTEN", TEXT, AT(listen), SETTINGS_API, false, "127.0.0.1:8000", 0, 0, "address of the HTTP listener"},
+    {"BM_LISTEN", TEXT, AT(listen), SETTINGS_API, false, "127.0.0.1:8000", 0, 0,
+     "address of the HTTP listener"},
     {"BM_LOG_LEVEL", LEVEL, AT(log_level), ALL, false, "info", 0, 0, "error, warn, info or debug"},
     {"BM_LOG_FORMAT", FORMAT, AT(log_format), ALL, false, "text", 0, 0, "text or json"},
     {"BM_RETRY_BASE_MS", NUMBER, AT(retry_base_ms), SETTINGS_WORKER, false, "2000", 1, 3600000,
@@ -58,18 +60,20 @@ static const struct option_row options[] = {
      "how long the staged artifact of an unfinished backup is kept for a retry"},
     {"BM_STARVATION_SECONDS", NUMBER, AT(starvation_seconds), SETTINGS_WORKER, false, "60", 1, 86400,
      "after this wait a low priority takes its turn"},
-    {"BM_MISFIRE_GRACE_SECONDS", NUMBER, AT(misfire_grace_seconds), SETTINGS_SCHEDULER, false, "300", 1, 86400,
-     "a run at most this late is not a misfire"},
+    {"BM_MISFIRE_GRACE_SECONDS", NUMBER, AT(misfire_grace_seconds), SETTINGS_SCHEDULER, false, "300", 1,
+     86400, "a run at most this late is not a misfire"},
     {"BM_MISFIRE_CAP", NUMBER, AT(misfire_cap), SETTINGS_SCHEDULER, false, "24", 1, 1000,
      "most missed runs that misfire policy `all` makes up for"},
-    {"BM_DEAD_MAX", NUMBER, AT(dead_max), QUEUE, false, "10000", 1, 10000000, "length of a queue's dead list"},
+    {"BM_DEAD_MAX", NUMBER, AT(dead_max), QUEUE, false, "10000", 1, 10000000,
+     "length of a queue's dead list"},
     {"BM_DATABASE_CONNECTIONS", NUMBER, AT(database_connections), SETTINGS_WORKER, false, "2", 1, 16,
      "PostgreSQL connections for status writes"},
     {"BM_LEGACY_BASE_PATH", TEXT, AT(legacy_base_path), ALL, false, "./backups", 0, 0,
      "base of relative paths without a base_path"},
     {"BM_CREDENTIALS_DEFAULT", TEXT, AT(credentials_default), SETTINGS_WORKER | SETTINGS_CLI, false, "", 0, 0,
      "how a bare name in credentials_ref is resolved, e.g. vault:kv/%s"},
-    {"BM_PG_DUMP", TEXT, AT(pg_dump), SETTINGS_WORKER | SETTINGS_CLI, false, "pg_dump", 0, 0, "pg_dump to run"},
+    {"BM_PG_DUMP", TEXT, AT(pg_dump), SETTINGS_WORKER | SETTINGS_CLI, false, "pg_dump", 0, 0,
+     "pg_dump to run"},
     {"BM_TAR", TEXT, AT(tar), SETTINGS_WORKER | SETTINGS_CLI, false, "tar", 0, 0, "tar to run"},
 };
 
@@ -111,15 +115,16 @@ static int assign(struct settings *s, const struct option_row *o, const char *va
         errno = 0;
         long long number = strtoll(value, &end, 10);
         if (errno || end == value || *end || number < o->min || number > o->max)
-            return error_set(err, ERROR_INPUT, false, "%s: '%s' is not a whole number from %lld to %lld", o->name,
-                             value, (long long)o->min, (long long)o->max);
+            return error_set(err, ERROR_INPUT, false, "%s: '%s' is not a whole number from %lld to %lld",
+                             o->name, value, (long long)o->min, (long long)o->max);
         *(int64_t *)field = number;
         return 0;
     }
     case LEVEL: {
         int i = one_of(value, levels, 4);
         if (i < 0)
-            return error_set(err, ERROR_INPUT, false, "%s: '%s' is not error, warn, info or debug", o->name, value);
+            return error_set(err, ERROR_INPUT, false, "%s: '%s' is not error, warn, info or debug", o->name,
+                             value);
         s->log_level = (enum log_level)i;
         return 0;
     }

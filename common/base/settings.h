@@ -1,7 +1,7 @@
 /*
- * Settings of the four programs: one table row per option in settings.c; parsing, --help and the redacted dump
- * derive from it. Each comes from the environment (BM_NAME) or the same-named long option (--name), which wins.
- * No getenv elsewhere.
+ * Settings of the four programs: one table row per option in settings.c; parsing, --help and the redacted
+ * dump derive from it. Each comes from the environment (BM_NAME) or the same-named long option (--name),
+ * which wins. No getenv elsewhere.
  */
 #pragma once
 
@@ -50,9 +50,11 @@ struct settings {
 };
 
 /*
- * Reads the environment and the leading long options of argv; stops at the first word that is none of them (--help,
+ * Reads the environment and the leading long options of argv; stops at the first word that is none of them
+ * (--help,
  * --version, a program's own flag, a sub-command), whose index becomes *ret_next (argc when none is left).
- * ERROR_INPUT names the option, the value and what is allowed. *s must be zeroed; free it with settings_deinit.
+ * ERROR_INPUT names the option, the value and what is allowed. *s must be zeroed; free it with
+ * settings_deinit.
  */
 int settings_load(struct settings *s, enum settings_program program, int argc, char **argv, int *ret_next,
                   struct error *err);

@@ -1,11 +1,12 @@
 /*
- * What a storage driver is: one const table per protocol, registered in driver.c. Drivers know nothing of queues,
- * rows or schedules. All operations are asynchronous on one libuv loop; blocking file work runs in the thread pool.
+ * What a storage driver is: one const table per protocol, registered in driver.c. Drivers know nothing of
+ * queues, rows or schedules. All operations are asynchronous on one libuv loop; blocking file work runs in
+ * the thread pool.
  *
- * Every operation: _start returns 0 and later runs `done` exactly once from the loop (never before return), or
- * returns a negative code with err filled and never runs `done`. The request struct and all it points to belong to the
- * caller and stay unchanged until `done`. storage_op_cancel asks an operation to end soon with ERROR_CANCELLED; `done`
- * still runs. After `done` the op handle is gone.
+ * Every operation: _start returns 0 and later runs `done` exactly once from the loop (never before return),
+ * or returns a negative code with err filled and never runs `done`. The request struct and all it points to
+ * belong to the caller and stay unchanged until `done`. storage_op_cancel asks an operation to end soon with
+ * ERROR_CANCELLED; `done` still runs. After `done` the op handle is gone.
  */
 #pragma once
 
@@ -44,11 +45,11 @@ struct storage_put_result {
 struct storage_put {
     uv_loop_t *loop;
     struct storage_location location;
-    const char *key;         /* file_path: relative path or whole object key */
-    int source_fd;           /* regular file, read by offset; stays open, position unused */
-    uint64_t size;           /* of the whole artifact */
-    const char *sha256;      /* expected, lower-case hex */
-    int64_t row_id;          /* backup_destinations.id and fence: names of temporary objects */
+    const char *key;    /* file_path: relative path or whole object key */
+    int source_fd;      /* regular file, read by offset; stays open, position unused */
+    uint64_t size;      /* of the whole artifact */
+    const char *sha256; /* expected, lower-case hex */
+    int64_t row_id;     /* backup_destinations.id and fence: names of temporary objects */
     int64_t fence;
     _Atomic uint64_t bytes_done; /* written by the driver, read by the caller for progress */
     void (*done)(struct storage_put *put, const struct storage_put_result *result, const struct error *err);
@@ -59,7 +60,7 @@ struct storage_get {
     uv_loop_t *loop;
     struct storage_location location;
     const char *key;
-    int target_fd;           /* written from offset 0 (pwrite), or a pipe when target_is_stream */
+    int target_fd; /* written from offset 0 (pwrite), or a pipe when target_is_stream */
     bool target_is_stream;
     _Atomic uint64_t bytes_done;
     void (*done)(struct storage_get *get, uint64_t size, const char *sha256, const struct error *err);
@@ -76,14 +77,16 @@ struct storage_stat {
     uv_loop_t *loop;
     struct storage_location location;
     const char *key;
-    void (*done)(struct storage_stat *stat, const struct storage_stat_result *result, const struct error *err);
+    void (*done)(struct storage_stat *stat, const struct storage_stat_result *result,
+                 const struct error *err);
     void *data;
 };
 
 struct storage_delete {
     uv_loop_t *loop;
     struct storage_location location;
-    const char *key;     /* final object; NULL = only temporary objects of row_id with fence <= fence are removed */
+    const char
+        *key; /* final object; NULL = only temporary objects of row_id with fence <= fence are removed */
     const char *near_key; /* with key NULL: the final name those temporary objects were meant for */
     int64_t row_id;
     int64_t fence;
@@ -96,12 +99,12 @@ struct storage_driver {
     const char *const *storage_types; /* NULL-terminated */
     unsigned capabilities;            /* enum storage_capability */
 
-    /* Static check of a location and, when not NULL, a key: shape and safety, no disk or network. ERROR_INPUT or
-     * ERROR_UNSAFE_PATH, never retryable; the message names the thing and the way out. */
+    /* Static check of a location and, when not NULL, a key: shape and safety, no disk or network. ERROR_INPUT
+     * or ERROR_UNSAFE_PATH, never retryable; the message names the thing and the way out. */
     int (*check)(const struct storage_location *location, const char *key, struct error *err);
 
-    /* Blocking, for `destination add`: what `disk_identity` must be from now on (malloc'ed, or NULL where the type has
-     * none). May leave a marker file at the place. */
+    /* Blocking, for `destination add`: what `disk_identity` must be from now on (malloc'ed, or NULL where the
+     * type has none). May leave a marker file at the place. */
     int (*identify)(const struct storage_location *location, char **ret_identity, struct error *err);
 
     int (*put_start)(struct storage_put *put, struct storage_op **ret_op, struct error *err);
@@ -111,13 +114,14 @@ struct storage_driver {
     void (*op_cancel)(struct storage_op *op);
 };
 
-/* The driver of a storage type. ERROR_INPUT for an unknown type (the message lists the known ones), ERROR_UNSUPPORTED for
- * a type of the specification that this build can't serve yet. */
-int storage_driver_find(const char *storage_type, const struct storage_driver **ret_driver, struct error *err);
+/* The driver of a storage type. ERROR_INPUT for an unknown type (the message lists the known ones),
+ * ERROR_UNSUPPORTED for a type of the specification that this build can't serve yet. */
+int storage_driver_find(const char *storage_type, const struct storage_driver **ret_driver,
+                        struct error *err);
 
 /* For tests and benchmarks: the next finds of this driver's types give it instead. NULL undoes it. */
 void storage_driver_override(const struct storage_driver *driver);
 
-/* storage_config of a destination: a JSON object without any literal secret. ERROR_INPUT names the member and says what to
- * write instead (credentials_ref). text NULL or "" gives *ret_config = NULL. */
+/* storage_config of a destination: a JSON object without any literal secret. ERROR_INPUT names the member and
+ * says what to write instead (credentials_ref). text NULL or "" gives *ret_config = NULL. */
 int storage_config_parse(const char *text, json_t **ret_config, struct error *err);

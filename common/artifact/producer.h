@@ -1,0 +1,52 @@
+/*
+ * Produces one artifact: source -> gzip -> staging file, SHA-256 of the compressed bytes in the same pass.
+ *
+ * The staged file appears under its name only when the source ended well (child exit status 0; for pg_dump
+ * the trailer is there too), everything is written and fsynced; otherwise nothing is left. The child runs in
+ * its own process group, which is killed on cancel; it gets no secret in argv (pg_dump: PGPASSFILE on an
+ * anonymous memory file).
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "artifact/source.h"
+#include "base/error.h"
+
+struct producer;
+
+struct producer_result {
+    uint64_t size;         /* of the staged file */
+    uint64_t source_bytes; /* before compression */
+    char sha256[65];
+    double seconds;
+};
+
+struct producer_request {
+    uv_loop_t *loop;
+    struct source source;
+    const char *pg_dump; /* programs to run: name or path */
+    const char *tar;
+    const char *credentials_default;
+    const char *staging_dir;
+    int64_t backup_id;
+    int64_t fence;
+    _Atomic uint64_t source_bytes; /* progress, written by the producer */
+    _Atomic uint64_t staged_bytes;
+    /*
+     * Once, from the loop, never before producer_start returns; the producer is gone afterwards. result is
+     * NULL on error: ERROR_UNREACHABLE / ERROR_NOT_FOUND / ERROR_DENIED, retryable: the source could not be
+     * reached, nothing was dumped (pg_dump's connection failed; source path missing or not readable; secret
+     * missing) ERROR_SOURCE, final: the dump began and failed; the message has the child's own last words and
+     * its exit status or signal ERROR_NO_SPACE, ERROR_IO, ... retryable: the staging directory's trouble
+     *   ERROR_CANCELLED after producer_cancel
+     */
+    void (*done)(void *data, const struct producer_result *result, const struct error *err);
+    void *data;
+};
+
+/* request and all it points to stay unchanged until done. Errors of source_check are returned here. */
+int producer_start(struct producer_request *request, struct producer **ret_producer, struct error *err);
+void producer_cancel(struct producer *producer);
