@@ -1,0 +1,92 @@
+#include "queue/job.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const op_names[] = {"upload", "verify", "repair", "delete"};
+
+const char *job_op_name(enum job_op op)
+{
+    return op_names[op];
+}
+
+void job_key(enum job_op op, int64_t id, char *out)
+{
+    snprintf(out, JOB_KEY_SIZE, "%s:%lld", op_names[op], (long long)id);
+}
+
+/* A whole number that a double in the Lua scripts can hold too. */
+static int whole(const json_t *object, const char *name, int64_t min, int64_t *ret, struct error *err)
+{
+    const json_t *value = json_object_get(object, name);
+    int64_t number;
+    if (value == NULL)
+        return min > 0 ? error_set(err, ERROR_PROTOCOL, false, "malformed job: no %s", name) : 0;
+    if (json_is_integer(value))
+        number = json_integer_value(value);
+    else if (json_is_real(value) && json_real_value(value) >= 0 &&
+             json_real_value(value) <= 9007199254740992.0)
+        number = (int64_t)json_real_value(value);
+    else
+        number = -1;
+    if (number < min || number > 9007199254740992)
+        return error_set(err, ERROR_PROTOCOL, false, "malformed job: %s is not a whole number from %lld",
+                         name, (long long)min);
+    *ret = number;
+    return 0;
+}
+
+int job_parse(const char *line, size_t size, struct job *ret_job, struct error *err)
+{
+    json_error_t why;
+    json_t *root = json_loadb(line, size, JSON_REJECT_DUPLICATES, &why);
+    if (root == NULL)
+        return error_set(err, ERROR_PROTOCOL, false, "malformed job: %s", why.text);
+    struct job job = {0};
+    const char *op = json_string_value(json_object_get(root, "op"));
+    int rc = 0;
+    int known = -1;
+    for (int i = 0; op && i < 4; i++)
+        if (strcmp(op, op_names[i]) == 0)
+            known = i;
+    if (!json_is_object(root))
+        rc = error_set(err, ERROR_PROTOCOL, false, "malformed job: not a JSON object");
+    else if (known < 0)
+        rc = error_set(err, ERROR_PROTOCOL, false,
+                       "malformed job: op '%.40s' is not upload, verify, repair or delete", op ? op : "");
+    if (rc == 0)
+        rc = whole(root, "id", 1, &job.id, err);
+    if (rc == 0)
+        rc = whole(root, "backup_id", 0, &job.backup_id, err);
+    if (rc == 0)
+        rc = whole(root, "priority", 0, &job.priority, err);
+    if (rc == 0)
+        rc = whole(root, "attempt", 0, &job.attempt, err);
+    json_decref(root);
+    if (rc)
+        return rc;
+    job.op = (enum job_op)known;
+    *ret_job = job;
+    return 0;
+}
+
+static json_t *text_or_empty(const char *text)
+{
+    json_t *value = json_string(text ? text : "");
+    return value ? value : json_string("?"); /* not UTF-8 */
+}
+
+char *job_format(const struct job_text *t)
+{
+    json_t *root = json_pack(
+        "{s:I, s:s, s:I, s:o, s:o, s:o, s:I, s:I, s:s}", "id", (json_int_t)t->id, "op", op_names[t->op],
+        "backup_id", (json_int_t)t->backup_id, "backup", text_or_empty(t->backup), "storage_type",
+        text_or_empty(t->storage_type), "storage_name", text_or_empty(t->storage_name), "priority",
+        (json_int_t)t->priority, "attempt", (json_int_t)t->attempt, "enqueued_at", t->enqueued_at);
+    if (root == NULL)
+        return NULL;
+    char *line = json_dumps(root, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    json_decref(root);
+    return line;
+}
