@@ -125,3 +125,42 @@ CREATE TRIGGER backup_destinations_touch BEFORE UPDATE ON backup_destinations
     FOR EACH ROW EXECUTE FUNCTION bm_touch();
 CREATE TRIGGER destinations_touch BEFORE UPDATE ON destinations
     FOR EACH ROW EXECUTE FUNCTION bm_touch_tz();
+
+-- Later builds of the older system kept a plain list of directories per database, database_destinations. Each
+-- directory becomes one destination, named after its path, assigned to the databases that list it. A switch
+-- stands in one place: on the destination where every database has it off, else on the assignment.
+DO $$
+DECLARE
+    listed record;
+    wanted text;
+    free text;
+    new_id integer;
+    n integer;
+BEGIN
+    IF to_regclass('database_destinations') IS NULL THEN
+        RETURN;
+    END IF;
+    FOR listed IN
+        SELECT coalesce(nullif(rtrim(path, '/'), ''), '/') AS path, bool_or(coalesce(enabled, true)) AS enabled
+        FROM database_destinations
+        WHERE path <> '' AND database_id IN (SELECT id FROM databases)
+        GROUP BY 1 ORDER BY min(id)
+    LOOP
+        wanted := coalesce(nullif(replace(btrim(listed.path, './'), '/', '-'), ''), 'root');
+        free := wanted;
+        n := 1;
+        WHILE EXISTS (SELECT FROM destinations WHERE name = free) LOOP
+            n := n + 1;
+            free := wanted || '-' || n;
+        END LOOP;
+        INSERT INTO destinations (name, storage_type, base_path, priority, enabled)
+        VALUES (free, 'local_external', listed.path, 1, listed.enabled)
+        RETURNING id INTO new_id;
+        INSERT INTO destination_assignments (destination_id, database_id, enabled)
+        SELECT new_id, database_id, bool_or(coalesce(enabled, true)) OR NOT listed.enabled
+        FROM database_destinations
+        WHERE path <> '' AND coalesce(nullif(rtrim(path, '/'), ''), '/') = listed.path
+            AND database_id IN (SELECT id FROM databases)
+        GROUP BY database_id ORDER BY min(id);
+    END LOOP;
+END $$;
