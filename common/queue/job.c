@@ -16,8 +16,9 @@ void job_key(enum job_op op, int64_t id, char *out)
     snprintf(out, JOB_KEY_SIZE, "%s:%lld", op_names[op], (long long)id);
 }
 
-/* A whole number that a double in the Lua scripts can hold too. */
-static int whole(const json_t *object, const char *name, int64_t min, int64_t *ret, struct error *err)
+/* Row ids are PostgreSQL integers: a larger one names no row. */
+static int whole(const json_t *object, const char *name, int64_t min, int64_t max, int64_t *ret,
+                 struct error *err)
 {
     const json_t *value = json_object_get(object, name);
     int64_t number;
@@ -30,9 +31,10 @@ static int whole(const json_t *object, const char *name, int64_t min, int64_t *r
         number = (int64_t)json_real_value(value);
     else
         number = -1;
-    if (number < min || number > 9007199254740992)
-        return error_set(err, ERROR_PROTOCOL, false, "malformed job: %s is not a whole number from %lld",
-                         name, (long long)min);
+    if (number < min || number > max)
+        return error_set(err, ERROR_PROTOCOL, false,
+                         "malformed job: %s is not a whole number from %lld to %lld", name, (long long)min,
+                         (long long)max);
     *ret = number;
     return 0;
 }
@@ -56,13 +58,13 @@ int job_parse(const char *line, size_t size, struct job *ret_job, struct error *
         rc = error_set(err, ERROR_PROTOCOL, false,
                        "malformed job: op '%.40s' is not upload, verify, repair or delete", op ? op : "");
     if (rc == 0)
-        rc = whole(root, "id", 1, &job.id, err);
+        rc = whole(root, "id", 1, INT32_MAX, &job.id, err);
     if (rc == 0)
-        rc = whole(root, "backup_id", 0, &job.backup_id, err);
+        rc = whole(root, "backup_id", 0, INT32_MAX, &job.backup_id, err);
     if (rc == 0)
-        rc = whole(root, "priority", 0, &job.priority, err);
+        rc = whole(root, "priority", 0, INT32_MAX, &job.priority, err);
     if (rc == 0)
-        rc = whole(root, "attempt", 0, &job.attempt, err);
+        rc = whole(root, "attempt", 0, INT32_MAX, &job.attempt, err);
     json_decref(root);
     if (rc)
         return rc;

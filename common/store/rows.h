@@ -1,10 +1,11 @@
 /*
- * The statements by which workers take, renew and end rows of backup_destinations and the production of artifacts
- * (queue-protocol.md: "Taking a row", "Writing the end", "The artifact"). Each function fills one pg_request, that is
- * one transaction, for many rows at once; parents are locked first, in a statement of their own, in id order.
+ * The statements by which workers take, renew and end rows of backup_destinations and the production of
+ * artifacts (queue-protocol.md: "Taking a row", "Writing the end", "The artifact"). Each function fills one
+ * pg_request, that is one transaction, for many rows at once; parents are locked first, in a statement of
+ * their own, in id order.
  *
- * The functions only add statements; the caller sends the request. The *_read functions read the result with the number
- * that the add function gave in *ret_index.
+ * The functions only add statements; the caller sends the request. The *_read functions read the result with
+ * the number that the add function gave in *ret_index.
  */
 #pragma once
 
@@ -38,6 +39,7 @@ struct row_judged {
     /* ROW_TAKEN, ROW_ENDED */
     int64_t fence;
     const char *status;
+    const char *error_code, *error_message;
     /* ROW_TAKEN and ROW_PRODUCE */
     int64_t backup_id;
     const char *backup_name;
@@ -60,15 +62,15 @@ struct row_judged {
 };
 
 /* ids: an array literal of row ids, sorted. Adds four statements. */
-int rows_add_take(struct pg_request *request, const char *ids, const char *worker, const char *host, int64_t lease_ms,
-                  int *ret_index);
+int rows_add_take(struct pg_request *request, const char *ids, const char *worker, const char *host,
+                  int64_t lease_ms, int *ret_index);
 int rows_read_judged(const PGresult *result, int row, struct row_judged *ret, struct error *err);
 
 enum row_outcome {
     ROW_COMPLETED,
-    ROW_RETRY,  /* pending again, due in delay_ms, error recorded */
-    ROW_FAILED, /* for good */
-    ROW_GIVEN_BACK, /* pending again at once (or in delay_ms), the attempt not spent */
+    ROW_RETRY,          /* pending again, due in delay_ms, error recorded */
+    ROW_FAILED,         /* for good */
+    ROW_GIVEN_BACK,     /* pending again at once (or in delay_ms), the attempt not spent */
     ROW_WAITS_FOR_HOST, /* the same, and waiting_since is set */
 };
 
@@ -92,20 +94,22 @@ struct row_end_read {
     enum row_written written;
 };
 
-/* ends sorted by id. Adds three statements; with sequential a fourth, whose result lists (id, queue) of rows that may go
- * now, at *ret_index + 2. Result *ret_index: one row per end; *ret_index + 1: (backup_id, status, artifact_fence,
- * artifact_host) of each backup that ended. */
-int rows_add_end(struct pg_request *request, const struct row_end *ends, int n, bool sequential, int *ret_index);
-int rows_read_end(const PGresult *result, int row, const struct row_end *ends, int n, struct row_end_read *ret);
+/* ends sorted by id. Adds three statements; with sequential a fourth, whose result lists (id, queue) of rows
+ * that may go now, at *ret_index + 2. Result *ret_index: one row per end; *ret_index + 1: (backup_id, status,
+ * artifact_fence, artifact_host) of each backup that ended. */
+int rows_add_end(struct pg_request *request, const struct row_end *ends, int n, bool sequential,
+                 int *ret_index);
+int rows_read_end(const PGresult *result, int row, const struct row_end *ends, int n,
+                  struct row_end_read *ret);
 
 /* Renews leases and records progress. ids, fences, bytes: array literals. Result: the ids still ours. */
 int rows_add_renew(struct pg_request *request, const char *ids, const char *fences, const char *bytes,
                    int64_t lease_ms, int *ret_index);
-int rows_add_renew_artifacts(struct pg_request *request, const char *backup_ids, const char *fences, const char *bytes,
-                             int64_t lease_ms, int *ret_index);
+int rows_add_renew_artifacts(struct pg_request *request, const char *backup_ids, const char *fences,
+                             const char *bytes, int64_t lease_ms, int *ret_index);
 
-/* Ends a production; each is fenced. Result *ret_index: one row when it was ours, none when not. Result *ret_index + 1:
- * (id, queue) of the backup's pending rows, whose jobs may leave parked:artifact. */
+/* Ends a production; each is fenced. Result *ret_index: one row when it was ours, none when not. Result
+ * *ret_index + 1: (id, queue) of the backup's pending rows, whose jobs may leave parked:artifact. */
 struct artifact_end {
     int64_t backup_id, fence;
     const char *sha256; /* ready */
@@ -117,19 +121,26 @@ struct artifact_end {
 int rows_add_artifact_ready(struct pg_request *request, const struct artifact_end *end, int *ret_index);
 int rows_add_artifact_failed(struct pg_request *request, const struct artifact_end *end, int *ret_index);
 /* retry: spends an attempt and waits delay_ms, or gives it back (spent false) */
-int rows_add_artifact_retry(struct pg_request *request, const struct artifact_end *end, bool spent, int *ret_index);
+int rows_add_artifact_retry(struct pg_request *request, const struct artifact_end *end, bool spent,
+                            int *ret_index);
 
 /* The staged file of this generation is not where it should be: state ready -> gone. */
 int rows_add_artifact_gone(struct pg_request *request, int64_t backup_id, int64_t fence);
 
-/* state ready|gone -> none, so that the next take produces anew; only when no copy is completed and no other row is being
- * uploaded. Result *ret_index: one row when done. */
+/* state ready|gone -> none, so that the next take produces anew; only when no copy is completed and no other
+ * row is being uploaded. Result *ret_index: one row when done. */
 int rows_add_artifact_renew(struct pg_request *request, int64_t backup_id, int64_t fence, int64_t row_id,
                             int *ret_index);
 
-/* Completed copies of a backup with this digest: storage_type, file_path, base_path, storage_config, disk_identity, storage_name;
- * then (next index) the distinct queues of its rows. */
+/* Completed copies of a backup with this digest: storage_type, file_path, base_path, storage_config,
+ * disk_identity, storage_name; then (next index) the distinct queues of its rows. */
 int rows_add_siblings(struct pg_request *request, int64_t backup_id, const char *sha256, int *ret_index);
 
-/* Of these rows (array literal), which have no reason to stand in parked:artifact: (id). */
-int rows_add_not_producing(struct pg_request *request, const char *ids, int *ret_index);
+/*
+ * Of these job keys ("upload:301"), which have no reason to stand in parked:<why> any longer: (key). why is
+ * artifact, order, paused, full:<destination>, host:<host>; anything else has no reason to wait.
+ * patience_seconds: how long a row may wait for the host that has its artifact; 0 = that host has no live
+ * worker.
+ */
+int rows_add_judge_parked(struct pg_request *request, const char *why, char *const *keys, int n,
+                          int64_t patience_seconds, int *ret_index);

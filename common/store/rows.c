@@ -1,0 +1,629 @@
+#include "store/rows.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/strbuf.h"
+
+/* Lets add functions read as lists of statements: the first failure sticks. */
+static int add(struct pg_request *request, int *index, const struct pg_statement *statement,
+               const char *const *values)
+{
+    (*index)++;
+    return pg_request_add(request, statement, values);
+}
+
+static const char *print_int(int64_t value, char out[24])
+{
+    snprintf(out, 24, "%lld", (long long)value);
+    return out;
+}
+
+/* ---- take ---- */
+
+static const struct pg_statement lock_parents_of_rows = {
+    "rows_lock_parents",
+    "SELECT b.id FROM backups b"
+    " WHERE b.id IN (SELECT d.backup_id FROM backup_destinations d WHERE d.id = ANY ($1::int[]))"
+    " ORDER BY b.id FOR UPDATE OF b",
+    1};
+
+/* max_concurrent is counted under the destination's lock, so that two workers can't both see the last free
+ * slot. */
+static const struct pg_statement lock_limited_destinations = {
+    "rows_lock_destinations",
+    "SELECT c.id FROM destinations c"
+    " WHERE c.max_concurrent IS NOT NULL AND c.id IN"
+    " (SELECT d.destination_id FROM backup_destinations d WHERE d.id = ANY ($1::int[]))"
+    " ORDER BY c.id FOR UPDATE OF c",
+    1};
+
+/*
+ * $1 ids, $2 worker, $3 host, $4 lease in ms. Judges every row and takes what can be taken, in one statement
+ * under the parents' locks. A row `uploading` under this very worker's name is one whose take was committed
+ * but never answered (the worker checks that it isn't working on it): it may be taken again at once.
+ */
+static const struct pg_statement take = {"rows_take",
+                                         "WITH facts AS MATERIALIZED ("
+                                         " SELECT w.id AS wanted, d.id, d.backup_id, d.status, d.fence, "
+                                         "d.origin, d.priority, d.destination_id,"
+                                         "  d.next_attempt_at, d.lease_until, d.lease_owner, "
+                                         "c.max_concurrent, q.paused_at,"
+                                         "  b.ordering, b.artifact_state, b.artifact_lease_until, "
+                                         "b.artifact_next_attempt_at,"
+                                         "  b.artifact_state = 'producing' AND b.artifact_lease_until > "
+                                         "clock_timestamp() AS producing"
+                                         " FROM unnest($1::int[]) AS w (id)"
+                                         " LEFT JOIN backup_destinations d ON d.id = w.id"
+                                         " LEFT JOIN backups b ON b.id = d.backup_id"
+                                         " LEFT JOIN destinations c ON c.id = d.destination_id"
+                                         " LEFT JOIN queues q ON q.name = d.queue"
+                                         "), judged AS MATERIALIZED ("
+                                         " SELECT f.*, CASE"
+                                         "  WHEN f.id IS NULL THEN 'gone'"
+                                         "  WHEN f.status NOT IN ('pending', 'uploading') OR f.origin <> "
+                                         "'native' THEN 'ended'"
+                                         "  WHEN f.status = 'uploading' AND f.lease_until > "
+                                         "clock_timestamp() AND f.lease_owner IS DISTINCT FROM $2::text"
+                                         "   THEN 'leased'"
+                                         "  WHEN f.status = 'pending' AND f.next_attempt_at > "
+                                         "clock_timestamp() THEN 'not_due'"
+                                         "  WHEN f.paused_at IS NOT NULL THEN 'paused'"
+                                         "  WHEN f.ordering = 'sequential' AND EXISTS (SELECT FROM "
+                                         "backup_destinations l WHERE l.backup_id = f.backup_id"
+                                         "   AND l.priority < f.priority AND l.status IN ('pending', "
+                                         "'uploading')) THEN 'order'"
+                                         "  WHEN f.producing THEN 'artifact'"
+                                         "  WHEN f.artifact_state = 'ready' OR f.artifact_state = 'gone' AND "
+                                         "EXISTS (SELECT FROM backup_destinations l"
+                                         "   WHERE l.backup_id = f.backup_id AND l.status = 'completed') "
+                                         "THEN 'take'"
+                                         "  WHEN f.artifact_next_attempt_at > clock_timestamp() THEN "
+                                         "'artifact_not_due'"
+                                         "  ELSE 'produce' END AS verdict"
+                                         " FROM facts f"
+                                         "), chosen AS MATERIALIZED ("
+                                         " SELECT j.*, CASE"
+                                         "  WHEN j.verdict = 'produce' AND row_number() OVER (PARTITION BY "
+                                         "j.verdict, j.backup_id ORDER BY j.priority, j.id) > 1"
+                                         "   THEN 'artifact'"
+                                         "  WHEN j.verdict = 'take' AND j.max_concurrent IS NOT NULL"
+                                         "   AND row_number() OVER (PARTITION BY j.verdict, j.destination_id "
+                                         "ORDER BY j.priority, j.id) > j.max_concurrent -"
+                                         "    (SELECT count(*) FROM backup_destinations r WHERE r.status = "
+                                         "'uploading' AND r.destination_id = j.destination_id"
+                                         "     AND r.lease_until > clock_timestamp() AND r.id <> j.id)"
+                                         "   THEN 'full'"
+                                         "  ELSE j.verdict END AS final"
+                                         " FROM judged j"
+                                         "), taken AS ("
+                                         " UPDATE backup_destinations d SET status = 'uploading', fence = "
+                                         "d.fence + 1, lease_owner = $2,"
+                                         "  lease_until = clock_timestamp() + $4::float8 * interval '1 "
+                                         "millisecond',"
+                                         "  attempts = d.attempts + (d.status = 'pending')::int, takes = "
+                                         "d.takes + 1," /* a lost lease gives its attempt back */
+                                         "  upload_started_at = clock_timestamp() AT TIME ZONE 'UTC', "
+                                         "upload_completed_at = NULL,"
+                                         "  upload_duration_seconds = NULL, next_attempt_at = NULL, "
+                                         "bytes_done = 0,"
+                                         "  enqueued_at = coalesce(d.enqueued_at, clock_timestamp())"
+                                         " FROM chosen j"
+                                         " WHERE d.id = j.id AND j.final = 'take' AND d.fence = j.fence"
+                                         "  AND (d.status = 'pending' OR d.status = 'uploading'"
+                                         "   AND (d.lease_until <= clock_timestamp() OR d.lease_owner = $2))"
+                                         " RETURNING d.id, d.fence, d.attempts, d.takes"
+                                         "), started AS ("
+                                         " UPDATE backups b SET status = 'in_progress', started_at = "
+                                         "coalesce(b.started_at, clock_timestamp())"
+                                         " FROM (SELECT DISTINCT j.backup_id FROM chosen j JOIN taken t ON "
+                                         "t.id = j.id) s"
+                                         " WHERE b.id = s.backup_id AND b.status = 'pending'"
+                                         "), producing AS ("
+                                         " UPDATE backups b SET status = 'in_progress', started_at = "
+                                         "coalesce(b.started_at, clock_timestamp()),"
+                                         "  artifact_attempts = b.artifact_attempts + (b.artifact_state <> "
+                                         "'producing')::int,"
+                                         "  artifact_takes = b.artifact_takes + 1, artifact_state = "
+                                         "'producing', artifact_fence = b.artifact_fence + 1,"
+                                         "  artifact_owner = $2, artifact_host = $3,"
+                                         "  artifact_lease_until = clock_timestamp() + $4::float8 * interval "
+                                         "'1 millisecond',"
+                                         "  artifact_next_attempt_at = NULL, artifact_source_bytes = 0"
+                                         " FROM chosen j WHERE b.id = j.backup_id AND j.final = 'produce'"
+                                         " RETURNING b.id, b.artifact_fence, b.artifact_attempts, "
+                                         "b.artifact_takes"
+                                         ")"
+                                         " SELECT j.wanted," /* 0 */
+                                         "  CASE WHEN j.final = 'take' AND t.id IS NULL THEN 'leased' ELSE "
+                                         "j.final END,"
+                                         "  greatest(0, ceil(1000 * extract(epoch FROM CASE j.final WHEN "
+                                         "'leased' THEN j.lease_until"
+                                         "   WHEN 'not_due' THEN j.next_attempt_at WHEN 'artifact_not_due' "
+                                         "THEN j.artifact_next_attempt_at END"
+                                         "   - clock_timestamp())))::bigint,"
+                                         "  coalesce(t.fence, d.fence), d.status, d.backup_id," /* 3 4 5 */
+                                         "  b.name, coalesce(t.attempts, d.attempts), t.takes, b.ordering = "
+                                         "'sequential'," /* 6 7 8 9 */
+                                         "  coalesce(p.artifact_fence, b.artifact_fence), d.queue, "
+                                         "d.storage_type, d.storage_name," /* 10 11 12 13 */
+                                         "  d.file_path, d.base_path, coalesce(c.storage_config, "
+                                         "d.storage_config), c.disk_identity," /* 14 15 16 17 */
+                                         "  d.destination_id, c.max_concurrent IS NOT NULL, b.artifact_host, "
+                                         "b.artifact_sha256, b.artifact_size," /* 18..22 */
+                                         "  b.artifact_state = 'gone',"        /* 23 */
+                                         "  CASE WHEN d.waiting_since IS NULL THEN -1"
+                                         "   ELSE greatest(0, 1000 * extract(epoch FROM clock_timestamp() - "
+                                         "d.waiting_since))::bigint END," /* 24 */
+                                         "  s.db_type, s.host, s.port, s.username, s.database_name, "
+                                         "s.password_ref, s.source_path, s.source_argv," /* 25..32 */
+                                         "  p.artifact_attempts, p.artifact_takes"       /* 33 34 */
+                                         " FROM chosen j"
+                                         " LEFT JOIN taken t ON t.id = j.id"
+                                         " LEFT JOIN producing p ON p.id = j.backup_id AND j.final = "
+                                         "'produce'"
+                                         " LEFT JOIN backup_destinations d ON d.id = j.id"
+                                         " LEFT JOIN backups b ON b.id = j.backup_id"
+                                         " LEFT JOIN destinations c ON c.id = d.destination_id"
+                                         " LEFT JOIN databases s ON s.id = b.database_id AND j.final = "
+                                         "'produce'"
+                                         " ORDER BY j.wanted",
+                                         4};
+
+int rows_add_take(struct pg_request *request, const char *ids, const char *worker, const char *host,
+                  int64_t lease_ms, int *ret_index)
+{
+    char lease[24];
+    int index = -1;
+    int rc = add(request, &index, &lock_parents_of_rows, (const char *[]){ids});
+    if (rc == 0)
+        rc = add(request, &index, &lock_limited_destinations, (const char *[]){ids});
+    if (rc == 0)
+        rc = add(request, &index, &take, (const char *[]){ids, worker, host, print_int(lease_ms, lease)});
+    *ret_index = index;
+    return rc;
+}
+
+static int verdict_of(const char *name)
+{
+    static const struct {
+        const char *name;
+        enum row_verdict verdict;
+    } names[] = {
+        {"take", ROW_TAKEN},
+        {"produce", ROW_PRODUCE},
+        {"ended", ROW_ENDED},
+        {"gone", ROW_GONE},
+        {"leased", ROW_WAIT},
+        {"not_due", ROW_WAIT},
+        {"artifact_not_due", ROW_WAIT},
+        {"artifact", ROW_ARTIFACT},
+        {"order", ROW_ORDER},
+        {"full", ROW_FULL},
+        {"paused", ROW_PAUSED},
+    };
+    for (size_t i = 0; name && i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i].name, name) == 0)
+            return (int)names[i].verdict;
+    return -1;
+}
+
+int rows_read_judged(const PGresult *r, int row, struct row_judged *ret, struct error *err)
+{
+    int verdict = PQnfields(r) == 37 ? verdict_of(pg_text(r, row, 1)) : -1;
+    if (verdict < 0)
+        return error_set(err, ERROR_PROTOCOL, true, "PostgreSQL: unexpected answer of the take statement");
+    *ret = (struct row_judged){
+        .id = pg_int(r, row, 0, 0),
+        .verdict = (enum row_verdict)verdict,
+        .wait_ms = pg_int(r, row, 2, 1000),
+        .fence = pg_int(r, row, 3, 0),
+        .status = pg_text(r, row, 4),
+        .backup_id = pg_int(r, row, 5, 0),
+        .backup_name = pg_text(r, row, 6),
+        .attempts = pg_int(r, row, 7, 0),
+        .takes = pg_int(r, row, 8, 0),
+        .sequential = pg_bool(r, row, 9, false),
+        .artifact_fence = pg_int(r, row, 10, 0),
+        .queue = pg_text(r, row, 11),
+        .storage_type = pg_text(r, row, 12),
+        .storage_name = pg_text(r, row, 13),
+        .file_path = pg_text(r, row, 14),
+        .base_path = pg_text(r, row, 15),
+        .storage_config = pg_text(r, row, 16),
+        .disk_identity = pg_text(r, row, 17),
+        .destination_id = pg_int(r, row, 18, 0),
+        .limited = pg_bool(r, row, 19, false),
+        .artifact_host = pg_text(r, row, 20),
+        .artifact_sha256 = pg_text(r, row, 21),
+        .artifact_size = pg_int(r, row, 22, -1),
+        .artifact_gone = pg_bool(r, row, 23, false),
+        .waited_ms = pg_int(r, row, 24, -1),
+        .source = {.db_type = pg_text(r, row, 25),
+                   .host = pg_text(r, row, 26),
+                   .port = (int)pg_int(r, row, 27, 0),
+                   .username = pg_text(r, row, 28),
+                   .database_name = pg_text(r, row, 29),
+                   .password_ref = pg_text(r, row, 30),
+                   .source_path = pg_text(r, row, 31),
+                   .source_argv = pg_text(r, row, 32)},
+        .artifact_attempts = pg_int(r, row, 33, 0),
+        .artifact_takes = pg_int(r, row, 34, 0),
+        .error_code = pg_text(r, row, 35),
+        .error_message = pg_text(r, row, 36),
+    };
+    return 0;
+}
+
+/* ---- end ---- */
+
+static const struct pg_statement lock_parents = {
+    "rows_lock_backups",
+    "SELECT b.id FROM backups b WHERE b.id = ANY ($1::int[]) ORDER BY b.id FOR UPDATE OF b", 1};
+
+static const struct pg_statement end_rows = {
+    "rows_end",
+    "WITH w AS MATERIALIZED (SELECT * FROM unnest($1::int[], $2::bigint[], $3::text[], $4::bigint[], "
+    "$5::text[],"
+    " $6::text[], $7::text[], $8::bigint[])"
+    " AS w (id, fence, outcome, size, checksum, error_code, error_message, delay_ms)),"
+    " changed AS ("
+    " UPDATE backup_destinations d SET"
+    "  status = CASE w.outcome WHEN 'completed' THEN 'completed' WHEN 'failed' THEN 'failed' ELSE 'pending' "
+    "END,"
+    "  file_size = CASE w.outcome WHEN 'completed' THEN w.size ELSE d.file_size END,"
+    "  checksum = CASE w.outcome WHEN 'completed' THEN w.checksum ELSE d.checksum END,"
+    "  bytes_done = CASE w.outcome WHEN 'completed' THEN w.size ELSE d.bytes_done END,"
+    "  error_code = CASE w.outcome WHEN 'completed' THEN NULL ELSE coalesce(w.error_code, d.error_code) END,"
+    "  error_message = CASE w.outcome WHEN 'completed' THEN NULL ELSE coalesce(w.error_message, "
+    "d.error_message) END,"
+    "  attempts = d.attempts - (w.outcome IN ('given_back', 'waits'))::int,"
+    "  takes = 0,"
+    "  waiting_since = CASE w.outcome WHEN 'waits' THEN coalesce(d.waiting_since, clock_timestamp())"
+    "   WHEN 'given_back' THEN d.waiting_since END,"
+    "  next_attempt_at = CASE WHEN w.outcome IN ('completed', 'failed') OR w.delay_ms = 0 THEN NULL"
+    "   ELSE clock_timestamp() + w.delay_ms::float8 * interval '1 millisecond' END,"
+    "  lease_owner = NULL, lease_until = NULL,"
+    "  upload_completed_at = CASE w.outcome WHEN 'completed' THEN clock_timestamp() AT TIME ZONE 'UTC' END,"
+    "  upload_duration_seconds = CASE w.outcome WHEN 'completed' THEN"
+    "   greatest(0, round(extract(epoch FROM clock_timestamp() AT TIME ZONE 'UTC' - "
+    "d.upload_started_at)))::int END"
+    " FROM w WHERE d.id = w.id AND d.fence = w.fence AND d.status = 'uploading'"
+    " RETURNING d.id)"
+    " SELECT w.id, c.id IS NOT NULL, d.fence, d.status FROM w"
+    " LEFT JOIN changed c ON c.id = w.id LEFT JOIN backup_destinations d ON d.id = w.id",
+    8};
+
+/* The backup's state follows from its rows (design.md 2.9); a statement of its own, so that it sees what
+ * end_rows did. */
+static const struct pg_statement roll_up = {
+    "rows_roll_up",
+    "WITH tally AS (SELECT d.backup_id AS id, count(*) AS total,"
+    "  count(*) FILTER (WHERE d.status IN ('pending', 'uploading')) AS unfinished,"
+    "  count(*) FILTER (WHERE d.status = 'completed') AS completed,"
+    "  min(d.error_message) FILTER (WHERE d.status = 'failed') AS one_error,"
+    "  left(string_agg(coalesce(d.storage_name, d.storage_type) || ': ' || d.error_message, '; ' ORDER BY "
+    "d.priority,"
+    "   d.id) FILTER (WHERE d.status = 'failed'), 2000) AS errors"
+    " FROM backup_destinations d WHERE d.backup_id = ANY ($1::int[]) GROUP BY d.backup_id),"
+    " ended AS (SELECT t.*, CASE WHEN t.completed = t.total THEN 'completed' WHEN t.completed > 0 THEN "
+    "'partial'"
+    "  ELSE 'failed' END AS status FROM tally t WHERE t.unfinished = 0)"
+    " UPDATE backups b SET status = e.status, completed_at = clock_timestamp(),"
+    "  error_message = CASE b.artifact_state WHEN 'failed' THEN e.one_error ELSE e.errors END,"
+    "  duration_seconds = greatest(0, round(extract(epoch FROM clock_timestamp() - b.started_at)))::int"
+    " FROM ended e WHERE b.id = e.id AND b.status IS DISTINCT FROM e.status"
+    " RETURNING b.id, b.status, b.artifact_fence, b.artifact_host",
+    1};
+
+static const struct pg_statement next_in_order = {
+    "rows_next_in_order",
+    "SELECT d.id, d.queue FROM backups b JOIN backup_destinations d ON d.backup_id = b.id"
+    " WHERE b.id = ANY ($1::int[]) AND b.ordering = 'sequential' AND d.status = 'pending'"
+    " AND NOT EXISTS (SELECT FROM backup_destinations l WHERE l.backup_id = b.id AND l.priority < d.priority"
+    "  AND l.status IN ('pending', 'uploading'))",
+    1};
+
+static const char *const outcome_names[] = {"completed", "retry", "failed", "given_back", "waits"};
+
+int rows_add_end(struct pg_request *request, const struct row_end *ends, int n, bool sequential,
+                 int *ret_index)
+{
+    enum { ID, FENCE, OUTCOME, SIZE, CHECKSUM, ERROR_CODE, ERROR_MESSAGE, DELAY, BACKUP, N_ARRAYS };
+    struct strbuf a[N_ARRAYS];
+    for (int i = 0; i < N_ARRAYS; i++) {
+        strbuf_init(&a[i], 16u << 20);
+        pg_array_begin(&a[i]);
+    }
+    for (int i = 0; i < n; i++) {
+        const struct row_end *e = &ends[i];
+        pg_array_int(&a[ID], e->id);
+        pg_array_int(&a[FENCE], e->fence);
+        pg_array_text(&a[OUTCOME], outcome_names[e->outcome]);
+        pg_array_int(&a[SIZE], e->size);
+        pg_array_text(&a[CHECKSUM], e->checksum);
+        pg_array_text(&a[ERROR_CODE], e->error_code);
+        pg_array_text(&a[ERROR_MESSAGE], e->error_message);
+        pg_array_int(&a[DELAY], e->delay_ms);
+        pg_array_int(&a[BACKUP], e->backup_id);
+    }
+    const char *values[N_ARRAYS];
+    int rc = 0;
+    for (int i = 0; i < N_ARRAYS; i++) {
+        pg_array_end(&a[i]);
+        values[i] = strbuf_cstr(&a[i]);
+        if (a[i].failed)
+            rc = ERROR_LIMIT;
+    }
+    int index = -1;
+    if (rc == 0)
+        rc = add(request, &index, &lock_parents, &values[BACKUP]);
+    if (rc == 0)
+        rc = add(request, &index, &end_rows, values);
+    *ret_index = index;
+    if (rc == 0)
+        rc = add(request, &index, &roll_up, &values[BACKUP]);
+    if (rc == 0 && sequential)
+        rc = add(request, &index, &next_in_order, &values[BACKUP]);
+    for (int i = 0; i < N_ARRAYS; i++)
+        strbuf_deinit(&a[i]);
+    return rc;
+}
+
+int rows_read_end(const PGresult *r, int row, const struct row_end *ends, int n, struct row_end_read *ret)
+{
+    static const char *const states[] = {"completed", "pending", "failed", "pending", "pending"};
+    ret->id = pg_int(r, row, 0, 0);
+    ret->written = ROW_STALE;
+    const struct row_end *mine = NULL;
+    for (int i = 0; i < n && mine == NULL; i++)
+        if (ends[i].id == ret->id)
+            mine = &ends[i];
+    if (mine == NULL)
+        return ERROR_PROTOCOL;
+    const char *status = pg_text(r, row, 3);
+    if (pg_bool(r, row, 1, false))
+        ret->written = ROW_WRITTEN;
+    else if (status && pg_int(r, row, 2, -1) == mine->fence && strcmp(status, states[mine->outcome]) == 0)
+        ret->written = ROW_WRITTEN_BEFORE;
+    return 0;
+}
+
+/* ---- renew ---- */
+
+static const struct pg_statement renew_rows = {
+    "rows_renew",
+    "WITH mine AS MATERIALIZED (SELECT d.id, w.bytes FROM unnest($1::int[], $2::bigint[], $3::bigint[])"
+    "  AS w (id, fence, bytes) JOIN backup_destinations d ON d.id = w.id"
+    "  WHERE d.fence = w.fence AND d.status = 'uploading' ORDER BY d.id FOR UPDATE OF d)"
+    " UPDATE backup_destinations d SET bytes_done = m.bytes,"
+    "  lease_until = clock_timestamp() + $4::float8 * interval '1 millisecond'"
+    " FROM mine m WHERE d.id = m.id RETURNING d.id",
+    4};
+
+static const struct pg_statement renew_artifacts = {
+    "rows_renew_artifacts",
+    "WITH mine AS MATERIALIZED (SELECT b.id, w.bytes FROM unnest($1::int[], $2::bigint[], $3::bigint[])"
+    "  AS w (id, fence, bytes) JOIN backups b ON b.id = w.id"
+    "  WHERE b.artifact_fence = w.fence AND b.artifact_state = 'producing' ORDER BY b.id FOR UPDATE OF b)"
+    " UPDATE backups b SET artifact_source_bytes = m.bytes,"
+    "  artifact_lease_until = clock_timestamp() + $4::float8 * interval '1 millisecond'"
+    " FROM mine m WHERE b.id = m.id RETURNING b.id",
+    4};
+
+int rows_add_renew(struct pg_request *request, const char *ids, const char *fences, const char *bytes,
+                   int64_t lease_ms, int *ret_index)
+{
+    char lease[24];
+    *ret_index = 0;
+    return pg_request_add(request, &renew_rows,
+                          (const char *[]){ids, fences, bytes, print_int(lease_ms, lease)});
+}
+
+int rows_add_renew_artifacts(struct pg_request *request, const char *backup_ids, const char *fences,
+                             const char *bytes, int64_t lease_ms, int *ret_index)
+{
+    char lease[24];
+    *ret_index = 0;
+    return pg_request_add(request, &renew_artifacts,
+                          (const char *[]){backup_ids, fences, bytes, print_int(lease_ms, lease)});
+}
+
+/* ---- artifacts ---- */
+
+static const struct pg_statement artifact_ready = {
+    "artifact_ready",
+    "UPDATE backups SET artifact_state = 'ready', artifact_sha256 = $3, artifact_size = $4::bigint,"
+    " artifact_source_bytes = $5::bigint, artifact_seconds = $6::float8, artifact_ready_at = "
+    "clock_timestamp(),"
+    " artifact_takes = 0, artifact_owner = NULL, artifact_lease_until = NULL, error_message = NULL"
+    " WHERE id = $1::int AND artifact_fence = $2::bigint"
+    " AND (artifact_state = 'producing' OR artifact_state = 'ready' AND artifact_sha256 = $3)"
+    " RETURNING id",
+    6};
+
+static const struct pg_statement pending_rows = {
+    "artifact_pending_rows",
+    "SELECT id, queue FROM backup_destinations WHERE backup_id = $1::int AND status = 'pending'"
+    " ORDER BY priority, id",
+    1};
+
+static const struct pg_statement artifact_failed = {
+    "artifact_failed",
+    "UPDATE backups SET artifact_state = 'failed', artifact_takes = 0, artifact_owner = NULL,"
+    " artifact_lease_until = NULL"
+    " WHERE id = $1::int AND artifact_fence = $2::bigint AND artifact_state IN ('producing', 'failed') "
+    "RETURNING id",
+    2};
+
+static const struct pg_statement fail_rows = {
+    "artifact_fail_rows",
+    "UPDATE backup_destinations d SET status = 'failed', fence = d.fence + 1, error_code = $3, error_message "
+    "= $4,"
+    " lease_owner = NULL, lease_until = NULL, next_attempt_at = NULL, takes = 0"
+    " FROM (SELECT d.id FROM backup_destinations d JOIN backups b ON b.id = d.backup_id"
+    "  WHERE b.id = $1::int AND b.artifact_fence = $2::bigint AND b.artifact_state = 'failed'"
+    "  AND d.status IN ('pending', 'uploading') ORDER BY d.id FOR UPDATE OF d) w"
+    " WHERE d.id = w.id RETURNING d.id, d.queue",
+    4};
+
+static const struct pg_statement artifact_retry = {
+    "artifact_retry",
+    "UPDATE backups SET artifact_state = 'none', artifact_takes = 0, artifact_owner = NULL,"
+    " artifact_lease_until = NULL, error_message = coalesce($5, error_message),"
+    " artifact_attempts = artifact_attempts - (NOT $4::bool)::int,"
+    " artifact_next_attempt_at = CASE WHEN $3::bigint > 0 THEN"
+    "  clock_timestamp() + $3::float8 * interval '1 millisecond' END"
+    " WHERE id = $1::int AND artifact_fence = $2::bigint AND artifact_state = 'producing' RETURNING id",
+    5};
+
+static const struct pg_statement artifact_gone = {
+    "artifact_gone",
+    "UPDATE backups SET artifact_state = 'gone' WHERE id = $1::int AND artifact_fence = $2::bigint"
+    " AND artifact_state = 'ready'",
+    2};
+
+static const struct pg_statement artifact_renew = {
+    "artifact_renew",
+    "UPDATE backups b SET artifact_state = 'none', artifact_attempts = 0, artifact_next_attempt_at = NULL"
+    " WHERE b.id = $1::int AND b.artifact_fence = $2::bigint AND b.artifact_state IN ('ready', 'gone')"
+    " AND NOT EXISTS (SELECT FROM backup_destinations d WHERE d.backup_id = b.id AND (d.status = 'completed'"
+    "  OR d.status = 'uploading' AND d.id <> $3::int AND d.lease_until > clock_timestamp()))"
+    " RETURNING b.id",
+    3};
+
+static const struct pg_statement siblings = {
+    "artifact_siblings",
+    "SELECT d.storage_type, d.file_path, d.base_path, coalesce(c.storage_config, d.storage_config), "
+    "c.disk_identity,"
+    " coalesce(d.storage_name, d.storage_type)"
+    " FROM backup_destinations d LEFT JOIN destinations c ON c.id = d.destination_id"
+    " WHERE d.backup_id = $1::int AND d.status = 'completed' AND d.checksum = $2"
+    " ORDER BY d.priority, d.id",
+    2};
+
+static const struct pg_statement sibling_queues = {
+    "artifact_sibling_queues", "SELECT DISTINCT queue FROM backup_destinations WHERE backup_id = $1::int", 1};
+
+/* $1 ids, $2 kind of list, $3 patience in seconds, $4 keys. A row that is gone or not pending has no reason
+ * to wait. */
+static const struct pg_statement judge_parked = {
+    "rows_judge_parked",
+    "SELECT w.key FROM unnest($1::int[], $4::text[]) w (id, key) LEFT JOIN backup_destinations d ON d.id = "
+    "w.id"
+    " LEFT JOIN backups b ON b.id = d.backup_id LEFT JOIN queues q ON q.name = d.queue"
+    " WHERE NOT coalesce(d.status = 'pending' AND CASE $2::text"
+    "  WHEN 'artifact' THEN b.artifact_state = 'producing' AND b.artifact_lease_until > clock_timestamp()"
+    "  WHEN 'order' THEN EXISTS (SELECT FROM backup_destinations l WHERE l.backup_id = d.backup_id"
+    "   AND l.priority < d.priority AND l.status IN ('pending', 'uploading'))"
+    "  WHEN 'paused' THEN q.paused_at IS NOT NULL"
+    "  WHEN 'full' THEN (SELECT count(*) FROM backup_destinations r WHERE r.destination_id = d.destination_id"
+    "   AND r.status = 'uploading' AND r.lease_until > clock_timestamp())"
+    "   >= (SELECT coalesce(c.max_concurrent, 2147483647) FROM destinations c WHERE c.id = d.destination_id)"
+    "  WHEN 'host' THEN $3::float8 > 0"
+    "   AND d.waiting_since + $3::float8 * interval '1 second' > clock_timestamp()"
+    "  ELSE false END, false)",
+    4};
+
+int rows_add_artifact_ready(struct pg_request *request, const struct artifact_end *e, int *ret_index)
+{
+    char id[24], fence[24], size[24], source[24], seconds[32];
+    snprintf(seconds, sizeof seconds, "%.3f", e->seconds);
+    *ret_index = 0;
+    int index = -1;
+    int rc = add(request, &index, &artifact_ready,
+                 (const char *[]){print_int(e->backup_id, id), print_int(e->fence, fence), e->sha256,
+                                  print_int(e->size, size), print_int(e->source_bytes, source), seconds});
+    return rc ? rc : add(request, &index, &pending_rows, (const char *[]){id});
+}
+
+int rows_add_artifact_failed(struct pg_request *request, const struct artifact_end *e, int *ret_index)
+{
+    char id[24], fence[24], ids[32];
+    print_int(e->backup_id, id);
+    print_int(e->fence, fence);
+    snprintf(ids, sizeof ids, "{%s}", id);
+    int index = -1;
+    int rc = add(request, &index, &lock_parents, (const char *[]){ids});
+    if (rc == 0)
+        rc = add(request, &index, &artifact_failed, (const char *[]){id, fence});
+    *ret_index = index;
+    if (rc == 0)
+        rc = add(request, &index, &fail_rows, (const char *[]){id, fence, e->error_code, e->error_message});
+    if (rc == 0)
+        rc = add(request, &index, &roll_up, (const char *[]){ids});
+    return rc;
+}
+
+int rows_add_artifact_retry(struct pg_request *request, const struct artifact_end *e, bool spent,
+                            int *ret_index)
+{
+    char id[24], fence[24], delay[24];
+    *ret_index = 0;
+    int index = -1;
+    int rc = add(request, &index, &artifact_retry,
+                 (const char *[]){print_int(e->backup_id, id), print_int(e->fence, fence),
+                                  print_int(e->delay_ms, delay), spent ? "t" : "f", e->error_message});
+    return rc ? rc : add(request, &index, &pending_rows, (const char *[]){id});
+}
+
+int rows_add_artifact_gone(struct pg_request *request, int64_t backup_id, int64_t fence)
+{
+    char id[24], f[24];
+    return pg_request_add(request, &artifact_gone,
+                          (const char *[]){print_int(backup_id, id), print_int(fence, f)});
+}
+
+int rows_add_artifact_renew(struct pg_request *request, int64_t backup_id, int64_t fence, int64_t row_id,
+                            int *ret_index)
+{
+    char id[24], f[24], row[24], ids[32];
+    print_int(backup_id, id);
+    snprintf(ids, sizeof ids, "{%s}", id);
+    int index = -1;
+    int rc = add(request, &index, &lock_parents, (const char *[]){ids});
+    if (rc == 0)
+        rc = add(request, &index, &artifact_renew,
+                 (const char *[]){id, print_int(fence, f), print_int(row_id, row)});
+    *ret_index = index;
+    return rc;
+}
+
+int rows_add_siblings(struct pg_request *request, int64_t backup_id, const char *sha256, int *ret_index)
+{
+    char id[24];
+    *ret_index = 0;
+    int index = -1;
+    int rc = add(request, &index, &siblings, (const char *[]){print_int(backup_id, id), sha256});
+    return rc ? rc : add(request, &index, &sibling_queues, (const char *[]){id});
+}
+
+int rows_add_judge_parked(struct pg_request *request, const char *why, char *const *keys, int n,
+                          int64_t patience_seconds, int *ret_index)
+{
+    char kind[16], patience[24];
+    snprintf(kind, sizeof kind, "%.*s", (int)strcspn(why, ":"), why);
+    struct strbuf ids, names;
+    strbuf_init(&ids, 1u << 20);
+    strbuf_init(&names, 1u << 20);
+    pg_array_begin(&ids);
+    pg_array_begin(&names);
+    for (int i = 0; i < n; i++) {
+        const char *colon = strchr(keys[i], ':');
+        pg_array_int(&ids, colon ? strtoll(colon + 1, NULL, 10) : 0);
+        pg_array_text(&names, keys[i]);
+    }
+    pg_array_end(&ids);
+    pg_array_end(&names);
+    *ret_index = 0;
+    int rc =
+        ids.failed || names.failed
+            ? ERROR_LIMIT
+            : pg_request_add(request, &judge_parked,
+                             (const char *[]){strbuf_cstr(&ids), kind, print_int(patience_seconds, patience),
+                                              strbuf_cstr(&names)});
+    strbuf_deinit(&ids);
+    strbuf_deinit(&names);
+    return rc;
+}
