@@ -5,7 +5,6 @@
  */
 #include "base/timezone.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
