@@ -3,8 +3,11 @@
  *
  * The staged file appears under its name only when the source ended well (child exit status 0; for pg_dump
  * the trailer is there too), everything is written and fsynced; otherwise nothing is left. The child runs in
- * its own process group, which is killed on cancel; it gets no secret in argv (pg_dump: PGPASSFILE on an
- * anonymous memory file).
+ * its own process group, which is killed on cancel; it gets no secret in argv or environment (pg_dump:
+ * PGPASSFILE on an anonymous memory file), its standard input is empty.
+ *
+ * Each production holds one thread of libuv's pool from beginning to end: give the pool more threads
+ * (UV_THREADPOOL_SIZE) than productions may run at once.
  */
 #pragma once
 
@@ -12,6 +15,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "artifact/digest.h"
 #include "artifact/source.h"
 #include "base/error.h"
 
@@ -20,7 +24,7 @@ struct producer;
 struct producer_result {
     uint64_t size;         /* of the staged file */
     uint64_t source_bytes; /* before compression */
-    char sha256[65];
+    char sha256[DIGEST_SHA256_SIZE];
     double seconds;
 };
 
@@ -33,20 +37,33 @@ struct producer_request {
     const char *staging_dir;
     int64_t backup_id;
     int64_t fence;
+    /* bounds, 0 = default */
+    int64_t kill_grace_ms; /* from SIGTERM to SIGKILL: 2 s */
+    int64_t pipe_grace_ms; /* for others that hold the output open after the child's end: 5 s */
+    int64_t exit_grace_ms; /* for the child to end after it closed its output: 5 min */
+
     _Atomic uint64_t source_bytes; /* progress, written by the producer */
     _Atomic uint64_t staged_bytes;
     /*
-     * Once, from the loop, never before producer_start returns; the producer is gone afterwards. result is
-     * NULL on error: ERROR_UNREACHABLE / ERROR_NOT_FOUND / ERROR_DENIED, retryable: the source could not be
-     * reached, nothing was dumped (pg_dump's connection failed; source path missing or not readable; secret
-     * missing) ERROR_SOURCE, final: the dump began and failed; the message has the child's own last words and
-     * its exit status or signal ERROR_NO_SPACE, ERROR_IO, ... retryable: the staging directory's trouble
+     * Once, from the loop, never before producer_start returns; the producer is gone afterwards, its child
+     * has ended, every descriptor is closed. result is NULL on error:
+     *   ERROR_UNREACHABLE / ERROR_NOT_FOUND / ERROR_DENIED, retryable: the source could not be reached,
+     *     nothing was dumped (pg_dump's connection failed; source path missing or not readable; secret
+     *     missing)
+     *   ERROR_SOURCE, final: the dump could not be started or began and failed; the message has the exit
+     *     status or signal and the child's own last words
+     *   ERROR_INPUT, final: source path of the wrong kind, password that can't be passed on
+     *   ERROR_NO_SPACE, ERROR_IO, ... retryable: the staging directory's trouble
      *   ERROR_CANCELLED after producer_cancel
      */
     void (*done)(void *data, const struct producer_result *result, const struct error *err);
     void *data;
 };
 
-/* request and all it points to stay unchanged until done. Errors of source_check are returned here. */
+/* request and all it points to stay unchanged until done. Errors of source_check and secret_reference_check
+ * are returned here. */
 int producer_start(struct producer_request *request, struct producer **ret_producer, struct error *err);
+
+/* Asks for an early end with ERROR_CANCELLED; done still runs, and nothing is left in the staging directory.
+ * Harmless when repeated. */
 void producer_cancel(struct producer *producer);

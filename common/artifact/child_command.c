@@ -1,0 +1,249 @@
+#include "artifact/child_command.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Growing NULL-terminated array of strings; NULL words and failed allocations set failed. */
+struct words {
+    char **at;
+    size_t n, capacity;
+    bool failed;
+};
+
+static void words_take(struct words *words, char *word)
+{
+    if (!words->failed && words->n + 2 > words->capacity) {
+        size_t capacity = words->capacity ? words->capacity * 2 : 32;
+        char **at = realloc(words->at, capacity * sizeof *at);
+        if (at == NULL)
+            words->failed = true;
+        else {
+            words->at = at;
+            words->capacity = capacity;
+        }
+    }
+    if (words->failed || word == NULL) {
+        words->failed = true;
+        free(word);
+        return;
+    }
+    words->at[words->n++] = word;
+    words->at[words->n] = NULL;
+}
+
+static void words_add(struct words *words, const char *word)
+{
+    words_take(words, strdup(word));
+}
+
+static void words_free(char **at)
+{
+    for (char **p = at; p && *p; p++)
+        free(*p);
+    free(at);
+}
+
+static bool is_set(const char *text)
+{
+    return text != NULL && text[0] != '\0';
+}
+
+/* The value of pg_dump's -d: a name, unless libpq would read it as a connection string. */
+static char *database_argument(const char *name)
+{
+    bool plain = strchr(name, '=') == NULL && strncmp(name, "postgresql://", 13) != 0 &&
+                 strncmp(name, "postgres://", 11) != 0;
+    if (plain)
+        return strdup(name);
+    char *out = malloc(2 * strlen(name) + sizeof "dbname=''");
+    if (out == NULL)
+        return NULL;
+    char *p = stpcpy(out, "dbname='");
+    for (; *name; name++) {
+        if (*name == '\'' || *name == '\\')
+            *p++ = '\\';
+        *p++ = *name;
+    }
+    *p++ = '\'';
+    *p = '\0';
+    return out;
+}
+
+static void pg_dump_argv(struct words *argv, const struct source *source, const char *pg_dump)
+{
+    words_add(argv, pg_dump);
+    words_add(argv, "--format=plain");
+    words_add(argv, "--no-password");
+    if (is_set(source->host)) {
+        words_add(argv, "-h");
+        words_add(argv, source->host);
+    }
+    if (source->port > 0) {
+        char port[16];
+        snprintf(port, sizeof port, "%d", source->port);
+        words_add(argv, "-p");
+        words_add(argv, port);
+    }
+    if (is_set(source->username)) {
+        words_add(argv, "-U");
+        words_add(argv, source->username);
+    }
+    words_add(argv, "-d");
+    words_take(argv, database_argument(source->database_name));
+}
+
+static void tar_argv(struct words *argv, const struct source *source, const char *tar)
+{
+    words_add(argv, tar);
+    words_add(argv, "-C");
+    words_add(argv, source->source_path);
+    words_add(argv, "-cf");
+    words_add(argv, "-");
+    words_add(argv, ".");
+}
+
+static void command_argv(struct words *argv, const struct source *source)
+{
+    json_t *list = json_loads(source->source_argv, 0, NULL);
+    size_t i;
+    json_t *word;
+    json_array_foreach(list, i, word)
+    {
+        words_add(argv, json_string_value(word));
+    }
+    json_decref(list);
+    if (argv->n == 0)
+        argv->failed = true;
+}
+
+/* The value when entry is "name=value", else NULL. */
+static const char *value_of(const char *entry, const char *name)
+{
+    size_t n = strlen(name);
+    return strncmp(entry, name, n) == 0 && entry[n] == '=' ? entry + n + 1 : NULL;
+}
+
+static bool is_withheld(const char *entry, const struct source *source)
+{
+    if (strncmp(entry, "BM_", 3) == 0 || value_of(entry, "PGPASSWORD"))
+        return true;
+    const char *ref = source->password_ref;
+    return ref && strncmp(ref, "env:", 4) == 0 && value_of(entry, ref + 4);
+}
+
+static void build_env(struct words *env, const struct source *source)
+{
+    bool is_dump = source_kind(source) == SOURCE_POSTGRESQL;
+    bool own_words = is_dump || source_kind(source) == SOURCE_DIRECTORY; /* we read its messages */
+    bool has_timeout = false;
+    for (char **p = environ; p && *p; p++) {
+        if (is_withheld(*p, source) ||
+            (is_dump && is_set(source->password_ref) && value_of(*p, "PGPASSFILE")))
+            continue;
+        if (own_words && (value_of(*p, "LC_ALL") || value_of(*p, "LC_MESSAGES") || value_of(*p, "LANGUAGE")))
+            continue;
+        has_timeout |= value_of(*p, "PGCONNECT_TIMEOUT") != NULL;
+        words_add(env, *p);
+    }
+    if (own_words)
+        words_add(env, "LC_MESSAGES=C");
+    if (is_dump && is_set(source->password_ref)) {
+        char entry[64];
+        snprintf(entry, sizeof entry, "PGPASSFILE=/proc/self/fd/%d", CHILD_PASSFILE_FD);
+        words_add(env, entry);
+    }
+    if (is_dump && !has_timeout)
+        words_add(env, "PGCONNECT_TIMEOUT=30");
+    if (env->n == 0) /* an empty list would mean: inherit */
+        words_add(env, "LC_MESSAGES=C");
+}
+
+int child_command_init(struct child_command *command, const struct source *source, const char *pg_dump,
+                       const char *tar, struct error *err)
+{
+    struct words argv = {0}, env = {0};
+    switch (source_kind(source)) {
+    case SOURCE_POSTGRESQL:
+        pg_dump_argv(&argv, source, pg_dump);
+        break;
+    case SOURCE_DIRECTORY:
+        tar_argv(&argv, source, tar);
+        break;
+    case SOURCE_COMMAND:
+    case SOURCE_FILE:
+        command_argv(&argv, source);
+        break;
+    }
+    build_env(&env, source);
+    if (argv.failed || env.failed) {
+        words_free(argv.at);
+        words_free(env.at);
+        return error_set(err, ERROR_SYSTEM, true, "out of memory");
+    }
+    *command = (struct child_command){.argv = argv.at, .env = env.at};
+    const char *slash = strrchr(argv.at[0], '/');
+    snprintf(command->name, sizeof command->name, "%s", slash ? slash + 1 : argv.at[0]);
+    return 0;
+}
+
+void child_command_deinit(struct child_command *command)
+{
+    words_free(command->argv);
+    words_free(command->env);
+    *command = (struct child_command){0};
+}
+
+static int write_all(int fd, const char *data, size_t n)
+{
+    while (n > 0) {
+        ssize_t done = write(fd, data, n);
+        if (done < 0 && errno != EINTR)
+            return -1;
+        if (done > 0) {
+            data += done;
+            n -= (size_t)done;
+        }
+    }
+    return 0;
+}
+
+int child_passfile_open(const char *password, int *ret_fd, struct error *err)
+{
+    if (strpbrk(password, "\r\n"))
+        return error_set(err, ERROR_INPUT, false,
+                         "the password has a line break in it, which a PostgreSQL password file can't hold");
+    char *line = malloc(2 * strlen(password) + sizeof "*:*:*:*:\n");
+    int fd = memfd_create("pgpass", MFD_CLOEXEC);
+    if (line == NULL || fd < 0) {
+        int rc = error_errno(err, line ? errno : ENOMEM, "can't make a password file in memory");
+        free(line);
+        if (fd >= 0)
+            close(fd);
+        return rc;
+    }
+    char *p = stpcpy(line, "*:*:*:*:");
+    for (; *password; password++) {
+        if (*password == ':' || *password == '\\')
+            *p++ = '\\';
+        *p++ = *password;
+    }
+    *p++ = '\n';
+    size_t n = (size_t)(p - line);
+    int rc = 0;
+    if (fchmod(fd, 0600) < 0 || write_all(fd, line, n) < 0) {
+        rc = error_errno(err, errno, "can't make a password file in memory");
+        close(fd);
+    } else {
+        *ret_fd = fd;
+    }
+    explicit_bzero(line, n);
+    free(line);
+    return rc;
+}
