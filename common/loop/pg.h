@@ -2,12 +2,15 @@
  * PostgreSQL on the loop: libpq, non-blocking, in pipeline mode.
  *
  * A request is one transaction: up to PG_REQUEST_MAX statements and one sync; every statement sees the
- * effects of the ones before it, all are committed together or not at all. Requests are sent in order over
- * the connection with the least to do; several are under way at once. Connections are opened on demand, host
- * names are resolved in the thread pool, a lost connection is opened again with backoff.
+ * effects of the ones before it, all are committed together or not at all. No COPY, no BEGIN or COMMIT, one
+ * statement per text. Requests go out in the order of sending, each over the connection with the least to do;
+ * several are under way at once, so with more than one connection they may be carried out in another order.
+ * Connections are opened on demand (a further one when the others are busy), host names are resolved in the
+ * thread pool, a lost connection is opened again with backoff. A client with nothing to do wakes nobody.
  *
  * Statements are prepared once per connection under their name; when the server or a pooler in between has
- * lost them (SQLSTATE 26000, 42P05) the connection goes on without preparing.
+ * lost them (SQLSTATE 26000, 42P05) or a plan no longer fits (0A000), the request is sent again unprepared
+ * and the connection goes on without preparing.
  */
 #pragma once
 
@@ -24,8 +27,8 @@
 struct pg_client;
 struct pg_request;
 
-/* name: unique per text, a literal; NULL = never prepared. Parameters are text, types inferred or cast in the
- * SQL. */
+/* name: unique per text; NULL = never prepared. With a name, name and sql must outlive the client (literals);
+ * without one, sql is copied. Parameters are text, types inferred or cast in the SQL. */
 struct pg_statement {
     const char *name;
     const char *sql;
@@ -39,11 +42,21 @@ struct pg_results {
 
 /*
  * results is NULL when the transaction did not commit, or when it isn't known whether it did; then err says
- * why: ERROR_UNREACHABLE  connection can't be had or was lost (retryable; after a loss the transaction MAY
- * have committed) ERROR_TIMEOUT      no answer within request_timeout_ms; the connection was closed (may have
- * committed) ERROR_LIMIT        max_queued requests wait already ERROR_EXISTS 23505, ERROR_INPUT other 22/23
- * class, ERROR_CONFLICT 40001/40P01 (retryable), ERROR_PROTOCOL     any other SQL error; native holds the
- * SQLSTATE, retryable for classes 08 53 57 58 and 55P03. Runs from the loop, never before pg_request_send
+ * why, else err is NULL:
+ *
+ *   ERROR_UNREACHABLE  a connection can't be had or was lost; retryable
+ *   ERROR_TIMEOUT      no answer within request_timeout_ms: the connection was closed, the server asked to
+ *                      cancel, other requests on it get ERROR_UNREACHABLE; retryable
+ *   ERROR_CANCELLED    the client was closed; retryable
+ *   ERROR_LIMIT        max_queued requests are waiting (retryable), or more than PG_REQUEST_MAX statements
+ *   ERROR_INPUT        a request without statements; SQL errors of class 22 and 23 but 23505
+ *   ERROR_EXISTS       23505
+ *   ERROR_CONFLICT     40001, 40P01; retryable
+ *   ERROR_PROTOCOL     any other SQL error; retryable for the classes 08, 53, 57, 58 and for 55P03
+ *   ERROR_SYSTEM       out of memory
+ *
+ * native holds the SQLSTATE of an SQL error. The first three may leave it unknown whether the transaction
+ * committed: pg_maybe_committed. Runs from the loop, or from pg_client_close, never before pg_request_send
  * returns.
  */
 typedef void (*pg_done_fn)(void *data, const struct pg_results *results, const struct error *err);
@@ -55,8 +68,8 @@ struct pg_options {
     int max_queued;               /* default 1024 */
     int64_t connect_timeout_ms;   /* default 10000 */
     int64_t request_timeout_ms;   /* default 60000 */
-    int64_t unreachable_after_ms; /* how long a request waits for a connection before ERROR_UNREACHABLE;
-                                     default 15000 */
+    int64_t unreachable_after_ms; /* how long a request waits while no connection is up, before
+                                     ERROR_UNREACHABLE; default 15000 */
 };
 
 /* Checks the URL's syntax only (ERROR_INPUT, without any password in the message); connects on the first
@@ -65,11 +78,12 @@ int pg_client_new(uv_loop_t *loop, const struct pg_options *options, struct pg_c
                   struct error *err);
 
 /* Every request still held gets ERROR_CANCELLED (before this returns), connections are closed, on_closed (may
- * be NULL) runs from the loop once all handles are closed and the memory is gone. NULL client: on_closed is
- * not run. */
+ * be NULL) runs from the loop once all handles are closed and the memory is gone. A name lookup under way
+ * keeps the loop alive a little longer. May be called from a callback. NULL client: on_closed is not run. */
 void pg_client_close(struct pg_client *client, void (*on_closed)(void *data), void *data);
 
-/* NULL when memory is out. Values are copied; NULL entries are SQL NULL. */
+/* NULL when memory is out. Values are copied; NULL entries are SQL NULL (values may be NULL when there are no
+ * parameters). An error of pg_request_add need not be checked: pg_request_send tells it. */
 struct pg_request *pg_request_new(struct pg_client *client);
 int pg_request_add(struct pg_request *request, const struct pg_statement *statement,
                    const char *const *values);
@@ -80,8 +94,8 @@ void pg_request_free(struct pg_request *request); /* one never sent */
 
 /*
  * For command-line programs: sends and runs the loop until the answer is there. On success *ret_results holds
- * request's results, copied: clear with pg_copy_clear. No callback of yours may be waiting for a result of
- * this call.
+ * request's results: clear with pg_copy_clear; ret_results NULL = not wanted. request NULL: ERROR_SYSTEM. Not
+ * from a callback of the same loop.
  */
 struct pg_copy {
     int n;
@@ -101,6 +115,6 @@ const char *pg_text(const PGresult *r, int row, int column);
 int64_t pg_int(const PGresult *r, int row, int column, int64_t fallback);
 int pg_bool(const PGresult *r, int row, int column, int fallback);
 
-/* True when the transaction's fate is unknown after err (the connection was lost or timed out after sending).
- */
+/* True when the transaction's fate is unknown after err: connection lost, timed out or closed after sending.
+ * (native is "maybe" then.) */
 int pg_maybe_committed(const struct error *err);
