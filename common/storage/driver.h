@@ -6,7 +6,12 @@
  * Every operation: _start returns 0 and later runs `done` exactly once from the loop (never before return),
  * or returns a negative code with err filled and never runs `done`. The request struct and all it points to
  * belong to the caller and stay unchanged until `done`. storage_op_cancel asks an operation to end soon with
- * ERROR_CANCELLED; `done` still runs. After `done` the op handle is gone.
+ * ERROR_CANCELLED; `done` still runs (with success, when the operation had passed the point of no return).
+ * When `done` is called the op handle is gone already. err is NULL on success; on failure the results are
+ * NULL, 0 or false.
+ *
+ * Operations that fail for a reason that people repair (a disk that isn't mounted, rights, space, the wrong
+ * disk) set err->retryable; path safety, names and conflicts don't.
  */
 #pragma once
 
@@ -34,7 +39,12 @@ struct storage_location {
     const json_t *config;      /* object, may be NULL */
 };
 
-struct storage_op; /* opaque; one per operation under way */
+struct storage_driver;
+
+/* One operation under way: the first member of the driver's own struct. */
+struct storage_op {
+    const struct storage_driver *driver;
+};
 
 struct storage_put_result {
     uint64_t size;
@@ -60,8 +70,8 @@ struct storage_get {
     uv_loop_t *loop;
     struct storage_location location;
     const char *key;
-    int target_fd; /* written from offset 0 (pwrite), or a pipe when target_is_stream */
-    bool target_is_stream;
+    int target_fd; /* written from offset 0 (pwrite); -1 = nowhere: the object is read for its digest only */
+    bool target_is_stream; /* target_fd is a pipe or socket; the program ignores SIGPIPE */
     _Atomic uint64_t bytes_done;
     void (*done)(struct storage_get *get, uint64_t size, const char *sha256, const struct error *err);
     void *data;
@@ -85,8 +95,7 @@ struct storage_stat {
 struct storage_delete {
     uv_loop_t *loop;
     struct storage_location location;
-    const char
-        *key; /* final object; NULL = only temporary objects of row_id with fence <= fence are removed */
+    const char *key; /* final object; NULL = temporary objects of row_id with a fence <= fence are removed */
     const char *near_key; /* with key NULL: the final name those temporary objects were meant for */
     int64_t row_id;
     int64_t fence;
@@ -114,6 +123,9 @@ struct storage_driver {
     void (*op_cancel)(struct storage_op *op);
 };
 
+/* Asks op to end soon, from the loop's thread; see above. */
+void storage_op_cancel(struct storage_op *op);
+
 /* The driver of a storage type. ERROR_INPUT for an unknown type (the message lists the known ones),
  * ERROR_UNSUPPORTED for a type of the specification that this build can't serve yet. */
 int storage_driver_find(const char *storage_type, const struct storage_driver **ret_driver,
@@ -123,5 +135,6 @@ int storage_driver_find(const char *storage_type, const struct storage_driver **
 void storage_driver_override(const struct storage_driver *driver);
 
 /* storage_config of a destination: a JSON object without any literal secret. ERROR_INPUT names the member and
- * says what to write instead (credentials_ref). text NULL or "" gives *ret_config = NULL. */
+ * says what to write instead (credentials_ref); no part of the text's values is repeated in the message. text
+ * NULL or "" gives *ret_config = NULL; otherwise json_decref it. Bound: 64 KiB. */
 int storage_config_parse(const char *text, json_t **ret_config, struct error *err);

@@ -1,0 +1,76 @@
+#include "storage/driver.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "storage/posix/posix.h"
+
+/* The specification's eight, in its order. */
+static const struct {
+    const char *storage_type;
+    const struct storage_driver *driver; /* NULL: no driver yet */
+} registry[] = {
+    {"local", &storage_posix},
+    {"local_external", &storage_posix},
+    {"s3", NULL},
+    {"minio", NULL},
+    {"spaces", NULL},
+    {"backblaze", NULL},
+    {"azure_blob", NULL},
+    {"gcs", NULL},
+};
+
+static const struct storage_driver *override;
+
+void storage_driver_override(const struct storage_driver *driver)
+{
+    override = driver;
+}
+
+static bool serves(const struct storage_driver *driver, const char *storage_type)
+{
+    for (const char *const *type = driver->storage_types; *type; type++)
+        if (strcmp(*type, storage_type) == 0)
+            return true;
+    return false;
+}
+
+static int unknown_type(const char *storage_type, struct error *err)
+{
+    char known[256] = "";
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof registry / sizeof *registry; i++)
+        n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "", registry[i].storage_type);
+    assert(n < sizeof known);
+    return error_set(err, ERROR_INPUT, false, "storage type '%.64s' is unknown; known types: %s",
+                     storage_type, known);
+}
+
+int storage_driver_find(const char *storage_type, const struct storage_driver **ret_driver, struct error *err)
+{
+    if (storage_type == NULL)
+        storage_type = "";
+    if (override && serves(override, storage_type)) {
+        *ret_driver = override;
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof registry / sizeof *registry; i++) {
+        if (strcmp(registry[i].storage_type, storage_type) != 0)
+            continue;
+        if (registry[i].driver == NULL)
+            return error_set(
+                err, ERROR_UNSUPPORTED, false,
+                "storage type '%s' is known, but this version has no driver for it yet; local and "
+                "local_external can be used",
+                storage_type);
+        *ret_driver = registry[i].driver;
+        return 0;
+    }
+    return unknown_type(storage_type, err);
+}
+
+void storage_op_cancel(struct storage_op *op)
+{
+    op->driver->op_cancel(op);
+}

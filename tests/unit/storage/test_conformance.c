@@ -1,0 +1,493 @@
+/*
+ * What every driver must do, whatever it talks to: one suite, run over a table of places. A new driver adds
+ * its rows; behaviour of one driver only goes into a test of its own.
+ */
+#include "harness.h"
+
+#include "storage/posix/path.h"
+
+#define KEY "shop/2025/11/02/shop_20251102_080000.sql.gz"
+
+struct place {
+    const char *name;
+    const char *storage_type;
+    const char *config;
+    bool identify;
+    bool without_openat2;
+};
+
+static const struct place places[] = {
+    {.name = "local", .storage_type = "local"},
+    {.name = "local_external", .storage_type = "local_external", .identify = true},
+    {.name = "read_back", .storage_type = "local", .config = "{\"read_back\": true}"},
+    {.name = "without_openat2", .storage_type = "local", .without_openat2 = true},
+};
+
+static struct storage_location location;
+static int own_files; /* what the driver itself keeps at the place: a marker */
+
+static void setup(const struct place *place)
+{
+    struct error err = {0};
+    json_t *config;
+    location = (struct storage_location){.storage_type = place->storage_type,
+                                         .base_path = strdup(harness_make_dir("base"))};
+    assert_int_equal(storage_config_parse(place->config, &config, &err), 0);
+    location.config = config;
+    char *identity = NULL;
+    if (place->identify)
+        assert_int_equal(harness_driver(&location)->identify(&location, &identity, &err), 0);
+    location.disk_identity = identity;
+    own_files = harness_count_files(location.base_path);
+    path_without_openat2(place->without_openat2);
+}
+
+static void teardown(void)
+{
+    path_without_openat2(false);
+    harness_remove_tree(location.base_path);
+    json_decref((json_t *)location.config);
+    free((char *)location.base_path);
+    free((char *)location.disk_identity);
+}
+
+static int count_objects(void)
+{
+    return harness_count_files(location.base_path) - own_files;
+}
+
+static void expect_same(const char *key, const struct artifact *a)
+{
+    int fd = open(harness_root, O_RDWR | O_TMPFILE, 0600);
+    assert_true(fd >= 0);
+    struct outcome o = run_get(&location, key, fd);
+    expect_success(&o);
+    assert_int_equal(o.size, a->size);
+    assert_string_equal(o.sha256, a->sha256);
+    char *found = malloc(a->size + 1);
+    assert_int_equal(pread(fd, found, a->size + 1, 0), a->size);
+    assert_memory_equal(found, a->data, a->size);
+    free(found);
+    close(fd);
+}
+
+static void round_trip(void)
+{
+    static const size_t sizes[] = {
+        0, 1, 4095, 4096, 65536, 1 << 20, (1 << 20) + 1, 4 << 20, (4 << 20) + 4096, (13 << 20) + 123};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct artifact a = artifact_make(sizes[i], (unsigned)i);
+        struct outcome o = run_put(&location, KEY, &a, 301, 1);
+        expect_success(&o);
+        assert_int_equal(o.size, a.size);
+        assert_string_equal(o.sha256, a.sha256);
+        assert_false(o.existed);
+        assert_int_equal(count_objects(), 1);
+        expect_same(KEY, &a);
+
+        o = run_get(&location, KEY, -1);
+        expect_success(&o);
+        assert_string_equal(o.sha256, a.sha256);
+
+        o = run_stat(&location, KEY);
+        expect_success(&o);
+        assert_true(o.exists);
+        assert_int_equal(o.size, a.size);
+
+        o = run_delete(&location, KEY, NULL, 301, 1);
+        expect_success(&o);
+        assert_true(o.existed);
+        assert_int_equal(count_objects(), 0);
+        artifact_free(&a);
+    }
+}
+
+static void missing_objects(void)
+{
+    struct outcome o = run_stat(&location, KEY);
+    expect_success(&o);
+    assert_false(o.exists);
+    o = run_delete(&location, KEY, NULL, 1, 1);
+    expect_success(&o);
+    assert_false(o.existed);
+    o = run_delete(&location, NULL, KEY, 1, 9);
+    expect_success(&o);
+    assert_false(o.existed);
+    o = run_get(&location, KEY, -1);
+    expect_error(&o, ERROR_NOT_FOUND, false, KEY);
+}
+
+static void equal_object_stands(void)
+{
+    static const size_t sizes[] = {0, 100, (3 << 20) + 5};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct artifact a = artifact_make(sizes[i], 7);
+        struct outcome o = run_put(&location, KEY, &a, 301, 1);
+        expect_success(&o);
+        o = run_put(&location, KEY, &a, 301, 2);
+        expect_success(&o);
+        assert_true(o.existed);
+        assert_int_equal(o.size, a.size);
+        assert_string_equal(o.sha256, a.sha256);
+        assert_int_equal(count_objects(), 1);
+        run_delete(&location, KEY, NULL, 301, 2);
+        artifact_free(&a);
+    }
+}
+
+static void other_object_stands(void)
+{
+    static const size_t sizes[][2] = {{100, 100},         {100, 0},     {0, 100},
+                                      {2 << 20, 2 << 20}, {2 << 20, 5}, {5, 2 << 20}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct artifact a = artifact_make(sizes[i][0], 1);
+        struct artifact b = artifact_make(sizes[i][1], 2);
+        struct outcome o = run_put(&location, KEY, &a, 301, 1);
+        expect_success(&o);
+        o = run_put(&location, KEY, &b, 302, 1);
+        expect_error(&o, ERROR_CONFLICT, false, a.sha256);
+        expect_error(&o, ERROR_CONFLICT, false, b.sha256);
+        expect_error(&o, ERROR_CONFLICT, false, KEY);
+        assert_int_equal(count_objects(), 1);
+        expect_same(KEY, &a);
+        run_delete(&location, KEY, NULL, 301, 1);
+        artifact_free(&a);
+        artifact_free(&b);
+    }
+}
+
+static void wrong_digest_publishes_nothing(void)
+{
+    static const size_t sizes[] = {0, 100, (3 << 20) + 5};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct artifact a = artifact_make(sizes[i], 7);
+        a.sha256[0] = a.sha256[0] == '0' ? '1' : '0';
+        struct outcome o = run_put(&location, KEY, &a, 301, 1);
+        expect_error(&o, ERROR_CORRUPT, true, a.sha256);
+        assert_int_equal(count_objects(), 0);
+        artifact_free(&a);
+    }
+}
+
+static void short_source_publishes_nothing(void)
+{
+    static const size_t sizes[] = {100, (3 << 20) + 5};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct artifact a = artifact_make(sizes[i], 7);
+        a.size += 3;
+        struct outcome o = run_put(&location, KEY, &a, 301, 1);
+        expect_error(&o, ERROR_CORRUPT, true, "shorter");
+        assert_int_equal(count_objects(), 0);
+        artifact_free(&a);
+    }
+}
+
+static void unsafe_keys_are_refused_before_anything_runs(void)
+{
+    static const char *const keys[] = {"",     "/etc/passwd", "..",          "../x",    "a/../x",
+                                       "a/..", "./a",         "a/./b",       "a//b",    "a/",
+                                       "a\nb", "a\x7f",       ".bm-1-1.tmp", "a/.bm-x", ".backupmanager-disk",
+                                       "a\tb"};
+    struct artifact a = artifact_make(10, 1);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        struct outcome o = run_put(&location, keys[i], &a, 1, 1);
+        assert_int_equal(o.done, 0);
+        expect_error(&o, ERROR_UNSAFE_PATH, false, "path");
+        o = run_get(&location, keys[i], -1);
+        expect_error(&o, ERROR_UNSAFE_PATH, false, "path");
+        o = run_stat(&location, keys[i]);
+        expect_error(&o, ERROR_UNSAFE_PATH, false, "path");
+        o = run_delete(&location, keys[i], NULL, 1, 1);
+        expect_error(&o, ERROR_UNSAFE_PATH, false, "path");
+    }
+    artifact_free(&a);
+    assert_int_equal(count_objects(), 0);
+}
+
+static void strange_but_legal_keys(void)
+{
+    char component[256];
+    memset(component, 'x', 255);
+    component[255] = '\0';
+    const char *const keys[] = {
+        "...", "..a/b..", " a/ b", "\xc3\xa0/\xf0\x9f\x92\xbe.gz", "a*?[b]'\"$(x);", component};
+    struct artifact a = artifact_make(10, 1);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        struct outcome o = run_put(&location, keys[i], &a, 1, 1);
+        expect_success(&o);
+        expect_same(keys[i], &a);
+    }
+    artifact_free(&a);
+}
+
+/* Cancels once the copy has begun to move; no clock involved. */
+struct canceller {
+    uv_idle_t idle;
+    struct storage_op *op;
+    _Atomic uint64_t *bytes_done;
+    const struct outcome *outcome;
+};
+
+static void on_idle(uv_idle_t *idle)
+{
+    struct canceller *c = idle->data;
+    bool begun = atomic_load(c->bytes_done) > 0;
+    if (begun && !c->outcome->done)
+        storage_op_cancel(c->op);
+    if (begun || c->outcome->done)
+        uv_close((uv_handle_t *)idle, NULL);
+}
+
+static void cancelled_in_the_middle_leaves_nothing(void)
+{
+    struct artifact a = {.size = (size_t)256 << 20, .fd = open(harness_root, O_RDWR | O_TMPFILE, 0600)};
+    assert_int_equal(ftruncate(a.fd, (off_t)a.size), 0);
+    memset(a.sha256, '0', 64);
+    uv_loop_t loop;
+    uv_loop_init(&loop);
+    struct outcome o = {0};
+    struct storage_put put = {.loop = &loop,
+                              .location = location,
+                              .key = KEY,
+                              .source_fd = a.fd,
+                              .size = a.size,
+                              .sha256 = a.sha256,
+                              .row_id = 301,
+                              .fence = 1,
+                              .done = on_put,
+                              .data = &o};
+    struct canceller c = {.bytes_done = &put.bytes_done, .outcome = &o};
+    assert_int_equal(harness_driver(&location)->put_start(&put, &c.op, &o.err), 0);
+    uv_idle_init(&loop, &c.idle);
+    c.idle.data = &c;
+    uv_idle_start(&c.idle, on_idle);
+    harness_run(&loop, &o, 0);
+    expect_error(&o, ERROR_CANCELLED, true, "cancelled");
+    assert_true(put.bytes_done < a.size);
+    assert_int_equal(count_objects(), 0);
+    close(a.fd);
+}
+
+static void cancelled_at_once_leaves_nothing(void)
+{
+    struct artifact a = artifact_make(1000, 1);
+    uv_loop_t loop;
+    uv_loop_init(&loop);
+    struct outcome put_outcome = {0};
+    struct storage_put put = {.loop = &loop,
+                              .location = location,
+                              .key = KEY,
+                              .source_fd = a.fd,
+                              .size = a.size,
+                              .sha256 = a.sha256,
+                              .row_id = 301,
+                              .fence = 1,
+                              .done = on_put,
+                              .data = &put_outcome};
+    struct storage_op *op;
+    assert_int_equal(harness_driver(&location)->put_start(&put, &op, &put_outcome.err), 0);
+    storage_op_cancel(op);
+    harness_run(&loop, &put_outcome, 0);
+    /* It may have been quicker: then it is whole. */
+    if (put_outcome.err.code)
+        expect_error(&put_outcome, ERROR_CANCELLED, true, "cancelled");
+    assert_int_equal(count_objects(), put_outcome.err.code ? 0 : 1);
+    artifact_free(&a);
+}
+
+static void many_at_once(void)
+{
+    enum { N = 300 };
+    static struct storage_put puts[N];
+    static struct outcome outcomes[N];
+    static char keys[N][64];
+    struct artifact small = artifact_make(2000, 1);
+    struct artifact large = artifact_make((1 << 20) + 777, 2);
+    uv_loop_t loop;
+    uv_loop_init(&loop);
+    for (int i = 0; i < N; i++) {
+        struct artifact *a = i % 10 ? &small : &large;
+        snprintf(keys[i], sizeof keys[i], "many/%d/%d/%d", i % 3, i % 7, i);
+        outcomes[i] = (struct outcome){0};
+        puts[i] = (struct storage_put){.loop = &loop,
+                                       .location = location,
+                                       .key = keys[i],
+                                       .source_fd = a->fd,
+                                       .size = a->size,
+                                       .sha256 = a->sha256,
+                                       .row_id = i + 1,
+                                       .fence = 1,
+                                       .done = on_put,
+                                       .data = &outcomes[i]};
+        struct storage_op *op;
+        assert_int_equal(harness_driver(&location)->put_start(&puts[i], &op, &outcomes[i].err), 0);
+    }
+    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    for (int i = 0; i < N; i++)
+        expect_success(&outcomes[i]);
+    assert_int_equal(count_objects(), N);
+    expect_same("many/1/5/229", &small);
+    expect_same("many/0/0/210", &large);
+    artifact_free(&small);
+    artifact_free(&large);
+}
+
+/* The same row's two attempts at once, as when a lease was lost: one object, whole, and nothing else. */
+static void two_attempts_at_once(void)
+{
+    struct artifact a = artifact_make((5 << 20) + 3, 9);
+    uv_loop_t loop;
+    uv_loop_init(&loop);
+    struct outcome outcomes[2] = {{0}, {0}};
+    struct storage_put puts[2];
+    for (int i = 0; i < 2; i++) {
+        puts[i] = (struct storage_put){.loop = &loop,
+                                       .location = location,
+                                       .key = KEY,
+                                       .source_fd = a.fd,
+                                       .size = a.size,
+                                       .sha256 = a.sha256,
+                                       .row_id = 301,
+                                       .fence = i + 1,
+                                       .done = on_put,
+                                       .data = &outcomes[i]};
+        struct storage_op *op;
+        assert_int_equal(harness_driver(&location)->put_start(&puts[i], &op, &outcomes[i].err), 0);
+    }
+    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    expect_success(&outcomes[1]);
+    if (outcomes[0].err.code) /* its temporary file was taken away by the later one */
+        expect_error(&outcomes[0], ERROR_CANCELLED, true, "later attempt");
+    assert_int_equal(count_objects(), 1);
+    expect_same(KEY, &a);
+    artifact_free(&a);
+}
+
+struct stream_reader {
+    int fd;
+    struct artifact found;
+};
+
+static void read_stream(void *data)
+{
+    struct stream_reader *r = data;
+    for (;;) {
+        r->found.data = realloc(r->found.data, r->found.size + 65536);
+        ssize_t n = read(r->fd, r->found.data + r->found.size, 65536);
+        if (n <= 0)
+            return;
+        r->found.size += (size_t)n;
+    }
+}
+
+static void get_into_a_pipe(void)
+{
+    struct artifact a = artifact_make((2 << 20) + 17, 5);
+    struct outcome o = run_put(&location, KEY, &a, 301, 1);
+    expect_success(&o);
+
+    int pipe_fds[2];
+    assert_int_equal(pipe(pipe_fds), 0);
+    struct stream_reader reader = {.fd = pipe_fds[0]};
+    uv_thread_t thread;
+    assert_int_equal(uv_thread_create(&thread, read_stream, &reader), 0);
+    uv_loop_t loop;
+    uv_loop_init(&loop);
+    o = (struct outcome){0};
+    struct storage_get get = {.loop = &loop,
+                              .location = location,
+                              .key = KEY,
+                              .target_fd = pipe_fds[1],
+                              .target_is_stream = true,
+                              .done = on_get,
+                              .data = &o};
+    struct storage_op *op;
+    assert_int_equal(harness_driver(&location)->get_start(&get, &op, &o.err), 0);
+    harness_run(&loop, &o, 0);
+    close(pipe_fds[1]);
+    uv_thread_join(&thread);
+    close(pipe_fds[0]);
+
+    expect_success(&o);
+    assert_int_equal(reader.found.size, a.size);
+    assert_memory_equal(reader.found.data, a.data, a.size);
+    assert_string_equal(o.sha256, a.sha256);
+    free(reader.found.data);
+    artifact_free(&a);
+}
+
+/* A reader that never reads: cancel still ends it. */
+static void cancelled_while_the_reader_stalls(void)
+{
+    struct artifact a = artifact_make(1 << 20, 5);
+    struct outcome o = run_put(&location, KEY, &a, 301, 1);
+    expect_success(&o);
+    int pipe_fds[2];
+    assert_int_equal(pipe(pipe_fds), 0);
+    uv_loop_t loop;
+    uv_loop_init(&loop);
+    o = (struct outcome){0};
+    struct storage_get get = {.loop = &loop,
+                              .location = location,
+                              .key = KEY,
+                              .target_fd = pipe_fds[1],
+                              .target_is_stream = true,
+                              .done = on_get,
+                              .data = &o};
+    struct storage_op *op;
+    assert_int_equal(harness_driver(&location)->get_start(&get, &op, &o.err), 0);
+    storage_op_cancel(op);
+    harness_run(&loop, &o, 0);
+    expect_error(&o, ERROR_CANCELLED, true, "cancelled");
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+    artifact_free(&a);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} cases[] = {
+    {"round_trip", round_trip},
+    {"missing_objects", missing_objects},
+    {"equal_object_stands", equal_object_stands},
+    {"other_object_stands", other_object_stands},
+    {"wrong_digest_publishes_nothing", wrong_digest_publishes_nothing},
+    {"short_source_publishes_nothing", short_source_publishes_nothing},
+    {"unsafe_keys_are_refused_before_anything_runs", unsafe_keys_are_refused_before_anything_runs},
+    {"strange_but_legal_keys", strange_but_legal_keys},
+    {"cancelled_in_the_middle_leaves_nothing", cancelled_in_the_middle_leaves_nothing},
+    {"cancelled_at_once_leaves_nothing", cancelled_at_once_leaves_nothing},
+    {"many_at_once", many_at_once},
+    {"two_attempts_at_once", two_attempts_at_once},
+    {"get_into_a_pipe", get_into_a_pipe},
+    {"cancelled_while_the_reader_stalls", cancelled_while_the_reader_stalls},
+};
+
+#define N_CASES (sizeof cases / sizeof *cases)
+#define N_PLACES (sizeof places / sizeof *places)
+
+static void run_case(void **state)
+{
+    size_t index = (size_t)(uintptr_t)*state;
+    setup(&places[index / N_CASES]);
+    cases[index % N_CASES].run();
+    teardown();
+}
+
+int main(void)
+{
+    static struct CMUnitTest tests[N_PLACES * N_CASES];
+    static char names[N_PLACES * N_CASES][128];
+    for (size_t i = 0; i < N_PLACES * N_CASES; i++) {
+        snprintf(names[i], sizeof names[i], "%s: %s", places[i / N_CASES].name, cases[i % N_CASES].name);
+        tests[i] = (struct CMUnitTest){
+            .name = names[i], .test_func = run_case, .initial_state = (void *)(uintptr_t)i};
+    }
+    harness_make_root();
+    int failed = _cmocka_run_group_tests("storage conformance", tests, N_PLACES * N_CASES, NULL, NULL);
+    harness_remove_tree(harness_root);
+    return failed;
+}
