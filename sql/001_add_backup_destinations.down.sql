@@ -99,7 +99,8 @@ BEGIN
                                'ALTER COLUMN %2$I TYPE %3$I.%4$I USING %2$I::text::%3$I.%4$I',
                                other.table_name, other.column_name, t.type_schema, t.type_name);
                 IF other.expression IS NOT NULL THEN
-                    EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET DEFAULT (%s)::text::%I.%I', other.table_name,
+                    EXECUTE format('SELECT (%s)::text', other.expression) INTO other.expression;
+                    EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET DEFAULT %L::%I.%I', other.table_name,
                                    other.column_name, other.expression, t.type_schema, t.type_name);
                 END IF;
             END LOOP;
