@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "artifact/digest.h"
+#include "base/digest.h"
 #include "base/error.h"
 
 enum { DRAIN_TAIL = 512 };

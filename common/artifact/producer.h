@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "artifact/digest.h"
+#include "base/digest.h"
 #include "artifact/source.h"
 #include "base/error.h"
 

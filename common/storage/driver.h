@@ -21,9 +21,10 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "base/digest.h"
 #include "base/error.h"
 
-#define STORAGE_SHA256_SIZE 65 /* lower-case hex and a NUL */
+#define STORAGE_SHA256_SIZE DIGEST_SHA256_SIZE
 
 enum storage_capability {
     STORAGE_CAP_RESUME = 1 << 0,      /* an upload can be taken up again from resume_state */

@@ -10,7 +10,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "storage/digest.h"
+#include "base/digest.h"
 #include "storage/posix/op.h"
 #include "storage/posix/path.h"
 

@@ -32,7 +32,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "storage/digest.h"
+#include "base/digest.h"
 #include "storage/posix/disk.h"
 #include "storage/posix/op.h"
 #include "storage/posix/path.h"

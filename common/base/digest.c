@@ -1,4 +1,4 @@
-#include "storage/digest.h"
+#include "base/digest.h"
 
 #include <assert.h>
 #include <openssl/evp.h>
@@ -45,7 +45,7 @@ void digest_update(struct digest *digest, const void *data, size_t size)
     (void)ok;
 }
 
-void digest_final(struct digest *digest, char ret_hex[STORAGE_SHA256_SIZE])
+void digest_final(struct digest *digest, char ret_hex[DIGEST_SHA256_SIZE])
 {
     static const char hex[] = "0123456789abcdef";
     unsigned char bytes[32];
