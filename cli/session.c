@@ -1,0 +1,55 @@
+#include "cli.h"
+
+struct pg_client *cli_pg(struct cli *cli, struct error *err)
+{
+    if (cli->pg)
+        return cli->pg;
+    if (cli->settings.database_url[0] == '\0') {
+        error_set(err, ERROR_INPUT, false,
+                  "no database given: set BM_DATABASE_URL, for example "
+                  "BM_DATABASE_URL=postgresql://user@host:5432/backupmanager");
+        return NULL;
+    }
+    struct pg_options options = {
+        .url = cli->settings.database_url,
+        .application_name = "backupctl",
+        .connect_timeout_ms = 5000,
+        .unreachable_after_ms = 3000,
+        .request_timeout_ms = 120000,
+    };
+    if (pg_client_new(&cli->loop, &options, &cli->pg, err))
+        error_context(err, "BM_DATABASE_URL");
+    return cli->pg;
+}
+
+int cli_query(struct cli *cli, const char *sql, int n_params, const char *const *values,
+              PGresult **ret_result, struct error *err)
+{
+    struct pg_client *pg = cli_pg(cli, err);
+    if (pg == NULL)
+        return err->code;
+    struct pg_statement statement = {.sql = sql, .n_params = n_params};
+    struct pg_request *request = pg_request_new(pg);
+    if (request == NULL || pg_request_add(request, &statement, values)) {
+        pg_request_free(request);
+        return error_set(err, ERROR_SYSTEM, true, "out of memory");
+    }
+    struct pg_copy copy = {0};
+    int rc = pg_run(request, &copy, err);
+    if (rc)
+        return rc;
+    *ret_result = copy.results[0];
+    return 0;
+}
+
+int cli_exit_status(const struct error *err)
+{
+    switch (err->code) {
+    case ERROR_INPUT:
+    case ERROR_UNSAFE_PATH:
+    case ERROR_UNSUPPORTED:
+        return 2;
+    default:
+        return 1;
+    }
+}

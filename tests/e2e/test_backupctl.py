@@ -1,0 +1,349 @@
+"""backupctl: the catalog, what it refuses, and what it prints. Whole backups are in the other files."""
+
+import json
+import os
+import re
+
+import pytest
+
+from harness.system import System
+
+
+def refused(bm, *args, status=2, **kwargs):
+    """The command fails with one clear line, which is given back."""
+    env = {"BM_LOG_LEVEL": "warn", **kwargs.pop("env", {})}
+    done = bm.ctl(*args, check=False, env=env, **kwargs)
+    assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("backupctl: "), done.stderr
+    assert done.stdout == ""
+    return lines[0]
+
+
+def snapshot(bm):
+    return [
+        bm.query(f"SELECT * FROM {table} ORDER BY 1")
+        for table in ("databases", "destinations", "schedules", "destination_assignments", "backups")
+    ]
+
+
+# -- words
+
+
+def test_help_everywhere(bm):
+    text = bm.ctl("--help").stdout
+    assert "BM_DATABASE_URL" in text
+    assert not re.search(r"^  (user|token) ", text, re.M)
+    commands = re.findall(r"^  ((?:database|destination|schedule|backup|queue|migrate) \S+|status|doctor) ", text, re.M)
+    assert "database add" in commands
+    for words in commands:
+        assert "Usage: backupctl " + words in bm.ctl(*words.split(), "--help").stdout
+    for group in {words.split()[0] for words in commands if " " in words}:
+        assert f"backupctl {group} " in bm.ctl(group, "--help").stdout
+    assert re.fullmatch(r"backupctl \d+\.\d+\.\d+\n", bm.ctl("--version").stdout)
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["frobnicate"], "unknown command 'frobnicate'"),
+        (["--frobnicate"], "unknown option '--frobnicate'"),
+        (["database", "frobnicate"], "unknown command 'database frobnicate'"),
+        (["database", "show"], "missing: NAME; see backupctl database show --help"),
+        (["database", "list", "x"], "one word too many: x"),
+        (["database", "list", "--frobnicate"], "--frobnicate; see backupctl database list --help"),
+        (["schedule", "add", "s", "--cron"], "no value for --cron"),
+    ],
+)
+def test_usage_errors(bm, words, said):
+    assert said in refused(bm, *words)
+
+
+def test_no_words_is_usage(bm):
+    for words in ([], ["database"]):
+        done = bm.ctl(*words, check=False)
+        assert done.returncode == 2 and "backupctl" in done.stderr
+
+
+# -- databases
+
+
+def test_database_life(bm):
+    path = os.path.join(bm.directory("data"), "file")
+    with open(path, "w") as f:
+        f.write("x")
+    bm.ctl("database", "add", "files", "--type", "file", "--path", os.path.relpath(path), "--description", "d")
+    row = bm.ctl("database", "show", "files", json=True)
+    assert (row["db_type"], row["source_path"], row["is_active"]) == ("file", os.path.realpath(path), True)
+    assert row["destinations"] == []
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", row["created_at"])
+
+    assert bm.ctl("database", "show", row["id"], json=True) == row
+    bm.ctl("database", "update", "files", "--name", "renamed", "--description", "")
+    row = bm.ctl("database", "show", "renamed", json=True)
+    assert row["description"] is None and row["source_path"] == os.path.realpath(path)
+
+    bm.ctl("database", "disable", "renamed")
+    assert bm.ctl("database", "list", json=True)[0]["is_active"] is False
+    bm.ctl("database", "enable", "renamed")
+    assert bm.ctl("database", "list", json=True)[0]["is_active"] is True
+    bm.ctl("database", "remove", "renamed")
+    assert bm.ctl("database", "list", json=True) == []
+
+
+def test_database_of_each_type(bm):
+    added = bm.ctl("database", "add", "pg", "--type", "postgresql", "--host", "db.example", "--port", "5433", "--username", "u",
+                   "--database-name", "d", "--password-ref", "env:PW", json=True)  # fmt: skip
+    assert (added["host"], added["port"], added["password_ref"]) == ("db.example", 5433, "env:PW")
+    bm.ctl("database", "add", "dir", "--type", "directory", "--path", bm.directory("tree"))
+    bm.ctl("database", "add", "cmd", "--type", "command", "--", "printf", "%s", "--json", "-x")
+    assert json.loads(bm.ctl("database", "show", "cmd", json=True)["source_argv"]) == ["printf", "%s", "--json", "-x"]
+    table = bm.ctl("database", "list").stdout
+    assert "db.example" in table and "NAME" in table
+
+
+def test_wide_names_stay_aligned(bm):
+    bm.command_database("データ", "true")
+    bm.command_database("caffè", "true")
+    lines = bm.ctl("database", "list").stdout.splitlines()
+    columns = lines[0].index("TYPE")
+    for line, wide in ((next(x for x in lines if "データ" in x), 3), (next(x for x in lines if "caffè" in x), 0)):
+        assert line.index("command") + wide == columns
+
+
+def test_names_do_not_steer_the_terminal(bm):
+    bm.query("INSERT INTO databases (name, db_type, created_by) SELECT E'a\\x1b[31mb', 'file', id FROM users LIMIT 1")
+    assert "\x1b" not in bm.ctl("database", "list").stdout
+
+
+def test_bad_databases(bm):
+    before = snapshot(bm)
+    add = ("database", "add", "x", "--type")
+    assert "oracle" in refused(bm, *add, "oracle")
+    assert "mysql" in refused(bm, *add, "mysql", "--host", "h")
+    assert "No such file" in refused(bm, *add, "file", "--path", "/nowhere/at/all")
+    assert "not a directory" in refused(bm, *add, "directory", "--path", "/etc/passwd")
+    assert "env:" in refused(bm, *add, "postgresql", "--database-name", "d", "--password-ref", "not a reference")
+    for words in (["--password", "hunter2"], ["--password=hunter2"]):
+        said = refused(bm, *add, "postgresql", *words)
+        assert "unknown or wrong option --password;" in said and "hunter2" not in said
+    assert "65535" in refused(bm, *add, "postgresql", "--database-name", "d", "--port", "70000")
+    refused(bm, *add, "command")
+    assert "--type" in refused(bm, "database", "add", "x")
+    for name in ("", "12", "..", "a\nb", "n" * 300):
+        refused(bm, "database", "add", name, "--type", "command", "--", "true")
+    assert "no database is called 'nobody'" in refused(bm, "database", "show", "nobody", status=1)
+    assert snapshot(bm) == before
+
+
+def test_ambiguous_name_asks_for_the_id(bm):
+    bm.query("INSERT INTO databases (name, db_type, source_argv, created_by)"
+             " SELECT 'twin', 'command', '[\"true\"]', id FROM users, generate_series(1, 2) LIMIT 2")  # fmt: skip
+    ids = [str(row["id"]) for row in bm.query("SELECT id FROM databases ORDER BY id")]
+    said = refused(bm, "database", "show", "twin")
+    assert "give the id instead: " + ", ".join(ids) in said
+    assert bm.ctl("database", "show", ids[1], json=True)["id"] == int(ids[1])
+    assert "exists already" in refused(bm, "database", "add", "twin", "--type", "command", "--", "true", status=1)
+
+
+def test_database_with_backups_is_kept(bm):
+    bm.command_database("kept", "true")
+    bm.query("INSERT INTO backups (name, database_id, created_by) SELECT 'b', d.id, u.id FROM databases d, users u")
+    assert "has backups on record" in refused(bm, "database", "remove", "kept", status=1)
+
+
+# -- destinations
+
+
+def test_destination_life(bm):
+    base = bm.directory("disk")
+    os.symlink(base, os.path.join(bm.tmp, "link"))
+    bm.ctl("destination", "add", "disk", "--type", "local_external", "--base-path", os.path.join(bm.tmp, "link"),
+           "--priority", "3", "--queue", "nas-1", "--max-concurrent", "2", "--bandwidth-limit", "5000000000",
+           "--config", '{"read_back": true}')  # fmt: skip
+    row = bm.ctl("destination", "show", "disk", json=True)
+    assert row["base_path"] == os.path.realpath(base)
+    assert (row["priority"], row["queue"], row["max_concurrent"], row["bandwidth_limit"]) == (3, "nas-1", 2, 5000000000)
+    assert row["disk_identity"] and row["enabled"] is True
+    assert json.loads(row["storage_config"]) == {"read_back": True}
+    assert row["path_template"] == "{database}/{yyyy}/{mm}/{dd}/{name}.{ext}"
+
+    bm.ctl("destination", "update", "disk", "--max-concurrent", "", "--priority", "0")
+    row = bm.ctl("destination", "show", "disk", json=True)
+    assert row["max_concurrent"] is None and row["priority"] == 0
+    assert "nas-1" in bm.ctl("destination", "list").stdout
+    bm.ctl("destination", "disable", "disk")
+    assert bm.ctl("destination", "show", "disk", json=True)["enabled"] is False
+    bm.ctl("destination", "remove", "disk")
+    assert bm.ctl("destination", "list", json=True) == []
+
+
+def test_assignments(bm):
+    bm.command_database("one", "true")
+    bm.destination("a")
+    bm.destination("b", "--priority", "5")
+    bm.ctl("schedule", "add", "nightly", "--database", "one", "--cron", "0 3 * * *")
+    bm.assign("one", "a", "a")
+    bm.ctl("destination", "assign", "b", "--database", "one", "--schedule", "nightly", "--priority", "7")
+    found = bm.ctl("database", "show", "one", json=True)["destinations"]
+    assert [(d["name"], d["priority"], d["schedule"]) for d in found] == [("a", 0, None), ("b", 7, "nightly")]
+    bm.ctl("destination", "assign", "a", "--database", "one", "--priority", "9")
+    assert bm.ctl("destination", "show", "a", json=True)["databases"][0]["priority"] == 9
+    assert "no schedule called 'other'" in refused(
+        bm, "destination", "assign", "a", "--database", "one", "--schedule", "other", status=1
+    )
+    assert "not assigned like that" in refused(bm, "destination", "unassign", "b", "--database", "one", status=1)
+    bm.ctl("destination", "unassign", "b", "--database", "one", "--schedule", "nightly")
+    assert len(bm.ctl("database", "show", "one", json=True)["destinations"]) == 1
+    assert "needs --database" in refused(bm, "destination", "assign", "a")
+
+
+def test_bad_destinations(bm):
+    before = snapshot(bm)
+    base = bm.directory("base")
+    add = ("destination", "add", "x", "--base-path", base, "--type")
+    said = refused(bm, *add, "floppy")
+    for known in ("local", "local_external", "s3", "minio", "spaces", "backblaze", "azure_blob", "gcs"):
+        assert known in said
+    refused(bm, *add, "s3")
+    assert "No such file" in refused(bm, "destination", "add", "x", "--type", "local", "--base-path", "/no/such")
+    assert "not a directory" in refused(bm, "destination", "add", "x", "--type", "local", "--base-path", "/etc/passwd")
+    assert "base path" in refused(bm, "destination", "add", "x", "--type", "local")
+    assert "JSON" in refused(bm, *add, "local", "--config", "{nonsense")
+    said = refused(bm, *add, "local", "--config", '{"secret_key": "hunter2"}')
+    assert "credentials_ref" in said and "hunter2" not in said
+    assert "queue" in refused(bm, *add, "local", "--queue", "a b")
+    refused(bm, *add, "local", "--priority", "-1")
+    refused(bm, *add, "local", "--max-concurrent", "0")
+    for template in ("/{name}", "../{name}", "a/../{name}", "{name}/{nope}", "fixed", "a//{name}", "{name"):
+        assert "path template" in refused(bm, *add, "local", "--path-template", template)
+    assert "credentials" in refused(bm, *add, "local", "--credentials-ref", "no such form").lower()
+    assert os.listdir(base) == []
+    assert snapshot(bm) == before
+
+
+def test_a_failing_update_changes_nothing(bm):
+    bm.destination("d")
+    before = snapshot(bm)
+    refused(bm, "destination", "update", "d", "--priority", "4", "--base-path", "/no/such")
+    refused(bm, "destination", "update", "d")
+    bm.destination("e")
+    middle = snapshot(bm)
+    assert "has that name already" in refused(bm, "destination", "update", "d", "--name", "e", status=1)
+    assert snapshot(bm) == middle and before != middle
+
+
+def test_secrets_of_older_rows_are_not_shown(bm):
+    bm.query("INSERT INTO destinations (name, storage_type, storage_config)"
+             " VALUES ('old', 's3', '{\"bucket\": \"b\", \"secret_access_key\": \"hunter2\"}')")  # fmt: skip
+    for done in (bm.ctl("destination", "show", "old"), bm.ctl("destination", "list", "--json")):
+        assert "hunter2" not in done.stdout
+    config = json.loads(bm.ctl("destination", "show", "old", json=True)["storage_config"])
+    assert config == {"bucket": "b", "secret_access_key": "***"}
+    bm.ctl("destination", "disable", "old")  # what can't be used can be switched off
+    assert "hunter2" in bm.value("SELECT storage_config FROM destinations WHERE NOT enabled")
+
+
+def test_destination_test(bm):
+    base = bm.destination("d", type="local_external")
+    steps = bm.ctl("destination", "test", "d", json=True)
+    assert len(steps) >= 6 and all(step["ok"] for step in steps)
+    assert [f for f in os.listdir(base) if "probe" in f or f.endswith(".tmp")] == []
+
+    os.rename(base, base + ".away")  # unplugged
+    done = bm.ctl("destination", "test", "d", check=False)
+    assert done.returncode == 1 and "FAIL" in done.stdout and "mount" in done.stdout
+    os.mkdir(base)  # the empty directory under the mount point, or another disk
+    assert bm.ctl("destination", "test", "d", check=False).returncode == 1
+    bm.ctl("destination", "update", "d", "--accept-disk")
+    assert all(step["ok"] for step in bm.ctl("destination", "test", "d", json=True))
+
+
+# -- schedules
+
+
+def test_schedule_life(bm):
+    bm.command_database("one", "true")
+    bm.ctl("schedule", "add", "nightly", "--database", "one", "--cron", "30 2 * * *", "--timezone", "Europe/Rome",
+           "--ordering", "sequential", "--misfire", "all")  # fmt: skip
+    row = bm.ctl("schedule", "show", "nightly", json=True)
+    assert (row["cron_expression"], row["timezone"]) == ("30 2 * * *", "Europe/Rome")
+    assert (row["ordering"], row["misfire_policy"], row["database"]) == ("sequential", "all", "one")
+    assert row["next_run_at"][11:] in ("00:30:00Z", "01:30:00Z")
+    assert bm.value("SELECT next_run_at > now() AND next_run_at < now() + interval '25 hours' FROM schedules")
+
+    bm.ctl("schedule", "disable", "nightly")
+    assert bm.ctl("schedule", "show", "nightly", json=True)["next_run_at"] is None
+    bm.ctl("schedule", "enable", "nightly")
+    bm.query("UPDATE schedules SET next_run_at = '2020-01-01 00:00:00Z'")
+    bm.ctl("schedule", "update", "nightly", "--description", "x")  # the scheduler's business stays
+    assert bm.ctl("schedule", "show", "nightly", json=True)["next_run_at"] == "2020-01-01T00:00:00Z"
+    bm.ctl("schedule", "update", "nightly", "--interval", "hourly")
+    row = bm.ctl("schedule", "show", "nightly", json=True)
+    assert (row["schedule_type"], row["cron_expression"], row["interval_value"]) == ("interval", None, "hourly")
+    assert row["next_run_at"][14:] == "00:00Z"
+    assert "hourly" in bm.ctl("schedule", "list").stdout
+    bm.ctl("schedule", "remove", "nightly")
+    assert bm.ctl("schedule", "list", json=True) == []
+
+
+def test_bad_schedules(bm):
+    bm.command_database("one", "true")
+    before = snapshot(bm)
+    add = ("schedule", "add", "s", "--database", "one")
+    assert "99" in refused(bm, *add, "--cron", "99 * * * *")
+    refused(bm, *add, "--cron", "nonsense")
+    assert "Mars/Base" in refused(bm, *add, "--cron", "@daily", "--timezone", "Mars/Base")
+    assert "misfire" in refused(bm, *add, "--cron", "@daily", "--misfire", "never")
+    assert "ordering" in refused(bm, *add, "--cron", "@daily", "--ordering", "random")
+    assert "interval" in refused(bm, *add, "--interval", "yearly")
+    assert "either" in refused(bm, *add, "--interval", "hourly", "--cron", "@daily")
+    assert "--cron" in refused(bm, *add)
+    assert "no database is called" in refused(bm, "schedule", "add", "s", "--database", "no", "--cron", "@daily", status=1)
+    assert snapshot(bm) == before
+
+
+def test_same_schedule_name_for_two_databases(bm):
+    for name in ("one", "two"):
+        bm.command_database(name, "true")
+        bm.ctl("schedule", "add", "nightly", "--database", name, "--cron", "@daily")
+    assert "exists already" in refused(bm, "schedule", "add", "nightly", "--database", "one", "--cron", "@daily", status=1)
+    assert "give the id" in refused(bm, "schedule", "show", "nightly")
+
+
+# -- servers that aren't there
+
+
+def test_unreachable_postgresql(bm):
+    url = "postgresql://someone:hunter2@127.0.0.1:1/nowhere"
+    said = refused(bm, "database", "list", status=1, env={"BM_DATABASE_URL": url})
+    assert "127.0.0.1" in said and "1" in said and "hunter2" not in said
+    said = refused(bm, "migrate", "status", status=1, env={"BM_DATABASE_URL": url})
+    assert "hunter2" not in said
+    assert "BM_DATABASE_URL" in refused(bm, "database", "list", env={"BM_DATABASE_URL": ""})
+    said = refused(bm, "database", "list", env={"BM_DATABASE_URL": "postgresql://u:hunter2@[broken"})
+    assert "hunter2" not in said
+
+
+def test_setting_before_the_command(bm):
+    done = bm.ctl("--database-url", bm.env["BM_DATABASE_URL"], "database", "list", env={"BM_DATABASE_URL": ""})
+    assert "no databases yet" in done.stdout
+    assert "BM_RECONCILE_SECONDS" in refused(bm, "--reconcile-seconds", "soon", "database", "list")
+
+
+def test_migrate(programs, postgres, empty_database, env, tmp):
+    bm = System(programs, postgres, None, empty_database, tmp, {**env, "BM_DATABASE_URL": postgres.dsn(empty_database)})
+    rows = bm.ctl("migrate", "status", json=True)
+    assert {row["state"] for row in rows} == {"pending"}
+    done = bm.ctl("database", "list", check=False)
+    assert done.returncode == 1 and "backupctl migrate up" in done.stderr, done.stderr
+    bm.ctl("migrate", "up", "--to", "0")
+    assert [row["state"] for row in bm.ctl("migrate", "status", json=True)][:2] == ["applied", "pending"]
+    bm.ctl("migrate", "up")
+    assert "up to date" in bm.ctl("migrate", "up").stdout
+    bm.ctl("migrate", "down", "--to", "1")
+    bm.ctl("migrate", "up")
+    assert {row["state"] for row in bm.ctl("migrate", "status", json=True)} == {"applied"}
+    assert "VERSION" in bm.ctl("migrate", "status").stdout
+    refused(bm, "migrate", "up", "--to", "77")
+    bm.close()
