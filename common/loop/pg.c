@@ -150,7 +150,7 @@ void pg_client_arm(struct pg_client *client)
         return;
     client->timer_due = due;
     int64_t wait = due - now_ms(client);
-    uv_timer_start(&client->timer, on_timer, wait > 0 ? (uint64_t)wait : 0, 0);
+    uv_timer_start(&client->timer, on_timer, wait > 0 ? (uint64_t)wait : 1, 0); /* 0 would fire without end */
 }
 
 static void fail(struct pg_client *client, struct pg_request *request)
