@@ -211,15 +211,12 @@ void drain_run(struct drain *drain)
     }
     struct gzip_stream *gzip = gzip_stream_new(write_block, drain);
     char *buffer = malloc(INPUT_SIZE);
-    drain->digest = digest_new();
-    if (gzip && buffer && drain->digest)
+    if (gzip && buffer)
         drain_stream(drain, gzip, buffer);
     else
         error_set(&drain->err, ERROR_SYSTEM, true, "out of memory");
     if (drain->in_is_file)
         check_unchanged(drain, &before);
-    digest_free(drain->digest);
-    drain->digest = NULL;
     free(buffer);
     gzip_stream_free(gzip);
 }

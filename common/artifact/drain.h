@@ -23,6 +23,7 @@ struct drain {
     bool in_is_file;
     const char *in_name; /* for messages */
     int out_fd;
+    struct digest *digest;   /* new; the caller's: OpenSSL wants to be started in the first thread */
     const char *staging_dir; /* for messages */
     int64_t grace_ms;
     _Atomic uint64_t *source_bytes; /* progress; may be NULL */
@@ -40,8 +41,6 @@ struct drain {
     bool stopped; /* by drain_stop */
     bool held;    /* the pipe stayed open after the child's end */
     struct error err;
-
-    struct digest *digest; /* private */
 };
 
 /* Blocks until the source ends, a failure (err) or drain_stop. */

@@ -84,10 +84,12 @@ static size_t put_clean(char *out, size_t at, size_t size, const char *data, siz
         unsigned char c = (unsigned char)data[i];
         if (at + (bytes ? bytes : 1) >= size)
             break;
-        if (bytes > 1)
-            memcpy(out + at, data + i, bytes);
+        if (bytes == 0)
+            out[at] = '?';
+        else if (c < 0x20 || c == 0x7f)
+            out[at] = ' ';
         else
-            out[at] = bytes == 0 ? '?' : c < 0x20 || c == 0x7f ? ' ' : (char)c;
+            memcpy(out + at, data + i, bytes);
         at += bytes ? bytes : 1;
         i += bytes ? bytes : 1;
     }

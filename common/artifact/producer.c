@@ -446,6 +446,13 @@ static void start_running(struct producer *p)
         submit(p, run_drain);
 }
 
+static void producer_free(struct producer *p)
+{
+    digest_free(p->drain.digest);
+    child_command_deinit(&p->command);
+    free(p);
+}
+
 static void finish(struct producer *p)
 {
     struct producer_request *r = p->request;
@@ -456,8 +463,7 @@ static void finish(struct producer *p)
         .seconds = (double)(clock_monotonic_ms() - p->started_ms) / 1000,
     };
     memcpy(result.sha256, p->drain.sha256, sizeof result.sha256);
-    child_command_deinit(&p->command);
-    free(p);
+    producer_free(p);
     r->done(r->data, err.code ? NULL : &result, err.code ? &err : NULL);
 }
 
@@ -514,12 +520,17 @@ int producer_start(struct producer_request *request, struct producer **ret_produ
             return rc;
     }
     struct producer *p = calloc(1, sizeof *p);
-    if (p == NULL)
+    struct digest *digest = digest_new();
+    if (p == NULL || digest == NULL) {
+        digest_free(digest);
+        free(p);
         return error_set(err, ERROR_SYSTEM, true, "out of memory");
+    }
+    p->drain.digest = digest;
     if (kind != SOURCE_FILE) {
         rc = child_command_init(&p->command, source, request->pg_dump, request->tar, err);
         if (rc) {
-            free(p);
+            producer_free(p);
             return rc;
         }
     }
@@ -531,6 +542,7 @@ int producer_start(struct producer_request *request, struct producer **ret_produ
         .in_fd = -1,
         .in_name = kind == SOURCE_FILE ? source->source_path : p->command.name,
         .out_fd = -1,
+        .digest = digest,
         .staging_dir = request->staging_dir,
         .grace_ms = bound(request->pipe_grace_ms, PIPE_GRACE_MS),
         .source_bytes = &request->source_bytes,

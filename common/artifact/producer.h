@@ -54,7 +54,7 @@ struct producer_request {
      *     status or signal and the child's own last words
      *   ERROR_INPUT, final: source path of the wrong kind, password that can't be passed on
      *   ERROR_NO_SPACE, ERROR_IO, ... retryable: the staging directory's trouble
-     *   ERROR_CANCELLED after producer_cancel
+     *   ERROR_CANCELLED after producer_cancel, unless something else had failed before
      */
     void (*done)(void *data, const struct producer_result *result, const struct error *err);
     void *data;

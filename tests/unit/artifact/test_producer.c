@@ -299,7 +299,7 @@ static void a_grandchild_that_goes_on_writing(void **state)
 {
     (void)state;
     struct run run = {.request = {.pipe_grace_ms = 20}};
-    produce_script(&run, "yes & exit 0");
+    produce_script(&run, "cat /dev/urandom & exit 0");
     assert_failed(&run, ERROR_SOURCE, false, "kept its output open");
 }
 
@@ -774,7 +774,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    can_mount = unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+    can_mount = unshare(CLONE_NEWNS) == 0 && mount("none", "/", "none", MS_REC | MS_PRIVATE, "") == 0;
     const struct CMUnitTest tests[] = {
         TEST(a_command_is_staged),
         TEST(a_command_without_output_is_an_empty_artifact),
