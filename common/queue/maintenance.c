@@ -390,24 +390,26 @@ static void judge_page(struct maintenance *m)
     pg_request_send(request, on_pg, expect(m));
 }
 
-/* True when a worker of this host has been heard of within a lease. */
-static bool host_is_alive(const redisReply *workers, const char *host, int64_t within_ms)
+bool maintenance_host_is_alive(const redisReply *workers, const char *host)
 {
-    int64_t newest = 0, theirs = 0;
-    for (size_t i = 0; i + 1 < workers->elements; i += 2) {
-        const redisReply *details = workers->element[i + 1];
-        json_t *root =
-            details->type == REDIS_REPLY_STRING ? json_loadb(details->str, details->len, 0, NULL) : NULL;
-        int64_t at = json_integer_value(json_object_get(root, "at_ms"));
-        const char *name = json_string_value(json_object_get(root, "host"));
-        if (at > newest)
-            newest = at;
-        if (name && strcmp(name, host) == 0 && at > theirs)
-            theirs = at;
-        json_decref(root);
+    int64_t newest = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i + 1 < workers->elements; i += 2) {
+            const redisReply *details = workers->element[i + 1];
+            json_t *root =
+                details->type == REDIS_REPLY_STRING ? json_loadb(details->str, details->len, 0, NULL) : NULL;
+            int64_t at = json_integer_value(json_object_get(root, "at_ms"));
+            int64_t lease_ms = 1000 * json_integer_value(json_object_get(root, "lease_seconds"));
+            const char *name = json_string_value(json_object_get(root, "host"));
+            bool theirs = name && strcmp(name, host) == 0;
+            json_decref(root);
+            if (pass == 0 && at > newest)
+                newest = at; /* Redis's clock wrote them all; the newest is near its now */
+            if (pass == 1 && theirs && at + lease_ms >= newest)
+                return true;
+        }
     }
-    /* Redis's clock wrote them all; the newest of them is near its now */
-    return theirs > 0 && theirs >= newest - within_ms;
+    return false;
 }
 
 static void next_parked_page(struct maintenance *m)
@@ -644,7 +646,7 @@ static void step(struct maintenance *m, const struct pg_results *pg, const redis
         take_parked_page(m, redis);
         return;
     case HOST_ALIVE:
-        m->host_alive = array && host_is_alive(redis, m->whys[m->why] + 5, m->lease_seconds * 1000);
+        m->host_alive = array && maintenance_host_is_alive(redis, m->whys[m->why] + 5);
         judge_page(m);
         return;
     case PARKED_JUDGE:

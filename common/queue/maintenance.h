@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -38,7 +39,7 @@ enum {
 };
 
 struct maintenance_report {
-    int busy; /* someone else holds the lock: nothing was done, and nothing needs to be */
+    bool busy; /* someone else holds the lock: nothing was done, and nothing needs to be */
     int64_t relayed, reaped, unparked, restored;
 };
 
@@ -54,6 +55,10 @@ void maintenance_run(struct maintenance *m, unsigned flags, maintenance_done_fn 
 /* For command-line programs: one pass, running the loop until it ends. */
 int maintenance_run_wait(struct maintenance *m, unsigned flags, struct maintenance_report *ret,
                          struct error *err);
+
+/* Whether a worker of this host has been heard of within its lease: from the answer of HGETALL
+ * bm:{q}:workers. */
+bool maintenance_host_is_alive(const redisReply *workers, const char *host);
 
 /* A pass under way ends with ERROR_CANCELLED before this returns; on_closed (may be NULL) runs from the loop
  * when the memory is gone. Call before closing pg and redis. */

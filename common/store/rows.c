@@ -40,9 +40,10 @@ static const struct pg_statement lock_limited_destinations = {
     1};
 
 /*
- * $1 ids, $2 worker, $3 host, $4 lease in ms. Judges every row and takes what can be taken, in one statement
- * under the parents' locks. A row `uploading` under this very worker's name is one whose take was committed
- * but never answered (the worker checks that it isn't working on it): it may be taken again at once.
+ * $1 ids, $2 worker, $3 host, $4 lease in ms, $5 backups that this worker is producing. Judges every row and
+ * takes what can be taken, in one statement under the parents' locks. A row `uploading` under this very
+ * worker's name is one whose take was committed but never answered (the worker checks that it isn't working
+ * on it): it may be taken again at once; the same for a production.
  */
 static const struct pg_statement take = {"rows_take",
                                          "WITH facts AS MATERIALIZED ("
@@ -172,7 +173,7 @@ static const struct pg_statement take = {"rows_take",
                                          4};
 
 int rows_add_take(struct pg_request *request, const char *ids, const char *worker, const char *host,
-                  int64_t lease_ms, int *ret_index)
+                  int64_t lease_ms, const char *producing, int *ret_index)
 {
     char lease[24];
     int index = -1;
@@ -180,7 +181,8 @@ int rows_add_take(struct pg_request *request, const char *ids, const char *worke
     if (rc == 0)
         rc = add(request, &index, &lock_limited_destinations, (const char *[]){ids});
     if (rc == 0)
-        rc = add(request, &index, &take, (const char *[]){ids, worker, host, print_int(lease_ms, lease)});
+        rc = add(request, &index, &take,
+                 (const char *[]){ids, worker, host, print_int(lease_ms, lease), producing});
     *ret_index = index;
     return rc;
 }

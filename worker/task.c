@@ -1,0 +1,378 @@
+/*
+ * One claimed job.
+ *
+ *  claimed ──► TAKE ──► TAKING ──┬─ taken ──► ACQUIRE ──► UPLOAD ──► END ──► ENDING ──► SETTLE ──► SETTLING
+ * ──► freed ├─ ended, gone ──► CLEAN ─────────────────────────────► SETTLE (ack, bury) ├─ leased, not due
+ * ───────────────────────────────────► SETTLE (retry) └─ artifact, order, full, paused ─────────────────────►
+ * SETTLE (park), then judged again
+ *
+ * The happy path: the row is taken by compare-and-set, the staged artifact opened, the driver copies it, the
+ * outcome is written under the fence, the job acked. Failures: the driver's error decides between ROW_RETRY
+ * and ROW_FAILED; a lost lease (STOP_STALE) writes nothing; a drain gives the row back. PostgreSQL or Redis
+ * out of reach: the write waits and is tried again, it is fenced and can't do harm late.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "artifact/staging.h"
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/utf8.h"
+#include "worker.h"
+
+struct shared_result *shared_result_new(const PGresult *result)
+{
+    struct shared_result *s = malloc(sizeof *s);
+    if (s == NULL)
+        return NULL;
+    s->references = 1;
+    s->result = PQcopyResult(result, PG_COPYRES_ATTRS | PG_COPYRES_TUPLES);
+    if (s->result == NULL) {
+        free(s);
+        return NULL;
+    }
+    return s;
+}
+
+struct shared_result *shared_result_ref(struct shared_result *s)
+{
+    s->references++;
+    return s;
+}
+
+void shared_result_unref(struct shared_result *s)
+{
+    if (s == NULL || --s->references > 0)
+        return;
+    PQclear(s->result);
+    free(s);
+}
+
+struct task *task_new(struct worker_queue *queue, const char *payload, size_t size, int64_t token)
+{
+    struct worker *w = queue->worker;
+    struct task *t = calloc(1, sizeof *t);
+    char *copy = malloc(size + 1);
+    if (t == NULL || copy == NULL)
+        abort(); /* bounded by BM_CONCURRENCY: nothing sensible is left to do */
+    memcpy(copy, payload, size);
+    copy[size] = '\0';
+    t->worker = w;
+    t->queue = queue;
+    t->state = TASK_TAKE;
+    t->token = token;
+    t->payload = copy;
+    t->artifact_fd = -1;
+    t->next = w->tasks;
+    if (w->tasks)
+        w->tasks->previous = t;
+    w->tasks = t;
+    w->n_tasks++;
+    return t;
+}
+
+static void release_work(struct task *t)
+{
+    if (t->artifact_fd >= 0)
+        close(t->artifact_fd);
+    t->artifact_fd = -1;
+    json_decref(t->config);
+    t->config = NULL;
+    free(t->base_path);
+    t->base_path = NULL;
+}
+
+void task_free(struct task *t)
+{
+    struct worker *w = t->worker;
+    release_work(t);
+    shared_result_unref(t->strings);
+    if (t->next)
+        t->next->previous = t->previous;
+    if (t->previous)
+        t->previous->next = t->next;
+    else
+        w->tasks = t->next;
+    w->n_tasks--;
+    free(t->payload);
+    free(t);
+}
+
+bool task_holds_row(const struct task *t)
+{
+    return t->state == TASK_ACQUIRE || t->state == TASK_UPLOAD || t->state == TASK_END ||
+           t->state == TASK_ENDING;
+}
+
+void task_settle(struct task *t, enum queue_outcome outcome, const char *argument)
+{
+    release_work(t);
+    t->state = TASK_SETTLE;
+    t->settle = outcome;
+    snprintf(t->settle_argument, sizeof t->settle_argument, "%s", argument ? argument : "");
+    t->queue->n_settle++;
+}
+
+void task_settle_later(struct task *t, int64_t delay_ms)
+{
+    char delay[24];
+    snprintf(delay, sizeof delay, "%lld", (long long)(delay_ms > 0 ? delay_ms : 1));
+    task_settle(t, QUEUE_RETRY, delay);
+}
+
+void task_end(struct task *t, enum row_outcome outcome, int64_t delay_ms, const struct error *err)
+{
+    t->outcome = outcome;
+    t->delay_ms = delay_ms;
+    t->error = err ? *err : (struct error){0};
+    utf8_clean(t->error.message);
+    t->state = TASK_END;
+}
+
+/* ---- the temporary files of a row that ended while its worker was dead ---- */
+
+struct cleanup {
+    struct storage_delete del;
+    struct task *task;
+};
+
+static void settle_ended(struct task *t)
+{
+    bool failed = t->row.status && strcmp(t->row.status, "failed") == 0;
+    bool cancelled = t->row.error_code && strcmp(t->row.error_code, "cancelled") == 0;
+    if (failed && !cancelled)
+        task_settle(t, QUEUE_BURY, t->row.error_message);
+    else
+        task_settle(t, QUEUE_ACK, NULL);
+}
+
+static void on_cleaned(struct storage_delete *del, bool existed, const struct error *err)
+{
+    struct cleanup *c = del->data;
+    struct task *t = c->task;
+    (void)existed;
+    if (err)
+        log_debug("%s: removing leftovers: %s", t->key, err->message);
+    t->op = NULL;
+    free(c);
+    settle_ended(t);
+}
+
+static int open_location(struct task *t, struct storage_location *ret, struct error *err)
+{
+    int rc = storage_driver_find(t->row.storage_type ? t->row.storage_type : "", &t->driver, err);
+    if (rc == 0)
+        rc = storage_config_parse(t->row.storage_config, &t->config, err);
+    if (rc)
+        return rc;
+    if (t->driver->capabilities & STORAGE_CAP_LOCAL_PATH) {
+        const char *base = t->row.base_path && *t->row.base_path ? t->row.base_path : t->worker->legacy_base;
+        t->base_path = strdup(base);
+    }
+    *ret = (struct storage_location){.storage_type = t->row.storage_type,
+                                     .base_path = t->base_path,
+                                     .disk_identity = t->row.disk_identity,
+                                     .config = t->config};
+    return t->driver->check(ret, t->row.file_path, err);
+}
+
+/* A row that has ended: whatever temporary file an earlier worker left of it goes now. */
+static void clean_up_ended(struct task *t)
+{
+    bool left_over = t->row.fence > 0 && t->row.status && strcmp(t->row.status, "failed") == 0;
+    struct cleanup *c = left_over ? calloc(1, sizeof *c) : NULL;
+    if (c == NULL) {
+        settle_ended(t);
+        return;
+    }
+    struct error err;
+    c->task = t;
+    c->del = (struct storage_delete){.loop = t->worker->loop,
+                                     .near_key = t->row.file_path,
+                                     .row_id = t->row.id,
+                                     .fence = t->row.fence,
+                                     .done = on_cleaned,
+                                     .data = c};
+    t->state = TASK_CLEAN;
+    if (open_location(t, &c->del.location, &err) || t->driver->delete_start(&c->del, &t->op, &err)) {
+        free(c);
+        settle_ended(t);
+    }
+}
+
+/* ---- taken ---- */
+
+static void end_with_error(struct task *t, const struct error *err)
+{
+    const struct settings *s = t->worker->settings;
+    if (!err->retryable || t->row.attempts >= s->max_attempts) {
+        log_warn("%s fence %lld: failed for good after %lld attempts: %s", t->key, (long long)t->row.fence,
+                 (long long)t->row.attempts, err->message);
+        task_end(t, ROW_FAILED, 0, err);
+        return;
+    }
+    int64_t delay = backoff_ms((int)t->row.attempts, s->retry_base_ms, s->retry_cap_ms, random_u64());
+    log_warn("%s fence %lld: attempt %lld failed, again in %lld ms: %s", t->key, (long long)t->row.fence,
+             (long long)t->row.attempts, (long long)delay, err->message);
+    task_end(t, ROW_RETRY, delay, err);
+}
+
+static void on_put_done(struct storage_put *put, const struct storage_put_result *result,
+                        const struct error *err)
+{
+    struct task *t = put->data;
+    t->op = NULL;
+    if (err == NULL) {
+        memcpy(t->sha256, result->sha256, sizeof t->sha256);
+        task_end(t, ROW_COMPLETED, 0, NULL);
+    } else if (t->stop == STOP_STALE) {
+        task_settle(t, QUEUE_READY, NULL); /* nothing of ours is left there; whoever holds the row goes on */
+    } else if (t->stop == STOP_DRAIN) {
+        task_end(t, ROW_GIVEN_BACK, 0, NULL);
+    } else {
+        end_with_error(t, err);
+    }
+    worker_work_changed(t->worker);
+}
+
+void task_artifact_ready(struct task *t, int fd)
+{
+    struct error err = {0};
+    t->artifact_fd = fd;
+    t->put = (struct storage_put){.loop = t->worker->loop,
+                                  .key = t->row.file_path,
+                                  .source_fd = fd,
+                                  .size = (uint64_t)t->row.artifact_size,
+                                  .sha256 = t->row.artifact_sha256,
+                                  .row_id = t->row.id,
+                                  .fence = t->row.fence,
+                                  .done = on_put_done,
+                                  .data = t};
+    t->state = TASK_UPLOAD;
+    if (open_location(t, &t->put.location, &err) || t->driver->put_start(&t->put, &t->op, &err))
+        end_with_error(t, &err);
+}
+
+static void acquire(struct task *t)
+{
+    struct error err = {0};
+    if (t->row.takes > ROWS_POISON_TAKES) {
+        error_set(&err, ERROR_LIMIT, false,
+                  "poison: taken %d times without an answer, each time the worker died", ROWS_POISON_TAKES);
+        end_with_error(t, &err);
+        return;
+    }
+    int fd;
+    int rc = t->row.artifact_gone || t->row.artifact_size < 0
+                 ? ERROR_NOT_FOUND
+                 : staging_open(t->worker->settings->staging_dir, t->row.backup_id, t->row.artifact_fence,
+                                (uint64_t)t->row.artifact_size, &fd, &err);
+    if (rc == 0)
+        task_artifact_ready(t, fd);
+    else
+        acquire_start(t);
+}
+
+void task_judged(struct task *t, const struct row_judged *row, struct shared_result *strings,
+                 int64_t sent_at_ms)
+{
+    struct worker *w = t->worker;
+    char why[512];
+    t->row = *row;
+    t->strings = shared_result_ref(strings);
+    switch (row->verdict) {
+    case ROW_TAKEN:
+        t->state = TASK_ACQUIRE;
+        t->stop = STOP_NOT;
+        t->deadline_ms = sent_at_ms + w->lease_ms - w->lease_ms / 5;
+        t->bytes_written = 0;
+        acquire(t);
+        return;
+    case ROW_PRODUCE:
+        task_settle(t, QUEUE_PARK, "artifact");
+        production_start(w, row, strings, sent_at_ms);
+        return;
+    case ROW_ENDED:
+        clean_up_ended(t);
+        return;
+    case ROW_GONE:
+        log_info("%s: no such row any more; job dropped", t->key);
+        task_settle(t, QUEUE_ACK, NULL);
+        return;
+    case ROW_WAIT:
+        task_settle_later(t, row->wait_ms + 1);
+        return;
+    case ROW_ARTIFACT:
+        task_settle(t, QUEUE_PARK, "artifact");
+        return;
+    case ROW_ORDER:
+        task_settle(t, QUEUE_PARK, "order");
+        return;
+    case ROW_PAUSED:
+        task_settle(t, QUEUE_PARK, "paused");
+        return;
+    case ROW_FULL:
+        snprintf(why, sizeof why, "full:%lld", (long long)row->destination_id);
+        task_settle(t, QUEUE_PARK, why);
+        return;
+    }
+}
+
+/* The outcome stands in PostgreSQL (or isn't ours to write): now Redis. */
+void task_ended(struct task *t, enum row_written written)
+{
+    struct worker *w = t->worker;
+    char why[512];
+    if (written == ROW_STALE) {
+        log_warn("%s fence %lld: no longer ours, outcome not recorded", t->key, (long long)t->row.fence);
+        task_settle(t, QUEUE_READY, NULL);
+        return;
+    }
+    switch (t->outcome) {
+    case ROW_COMPLETED:
+        log_info("%s fence %lld: %s to %s, %lld bytes", t->key, (long long)t->row.fence, t->row.backup_name,
+                 t->row.storage_name ? t->row.storage_name : t->row.storage_type,
+                 (long long)t->row.artifact_size);
+        task_settle(t, QUEUE_ACK, NULL);
+        break;
+    case ROW_RETRY:
+        task_settle_later(t, t->delay_ms);
+        break;
+    case ROW_FAILED:
+        task_settle(t, QUEUE_BURY, t->error.message);
+        break;
+    case ROW_GIVEN_BACK:
+        if (t->delay_ms > 0)
+            task_settle_later(t, t->delay_ms);
+        else
+            task_settle(t, QUEUE_READY, NULL);
+        break;
+    case ROW_WAITS_FOR_HOST:
+        if (t->delay_ms > 0) { /* for something else than workers that could be handed the job */
+            task_settle_later(t, t->delay_ms);
+            break;
+        }
+        snprintf(why, sizeof why, "host:%s", t->row.artifact_host);
+        task_settle(t, QUEUE_PARK, why);
+        break;
+    }
+    if (t->row.limited) {
+        snprintf(why, sizeof why, "full:%lld", (long long)t->row.destination_id);
+        dispatch_unpark(w, t->queue->name, why, 1, NULL);
+    }
+}
+
+void task_stop(struct task *t, enum stop_reason why)
+{
+    if (t->stop == STOP_NOT)
+        t->stop = why;
+    if (t->state == TASK_TAKE)
+        task_settle(t, QUEUE_READY, NULL);
+    else if (t->state == TASK_ACQUIRE)
+        acquire_stop(t);
+    else if (t->state == TASK_UPLOAD && t->op)
+        t->driver->op_cancel(t->op);
+}
