@@ -7,7 +7,7 @@
 #include "cli.h"
 
 static const struct group *const groups[] = {&group_database, &group_destination, &group_schedule,
-                                             &group_migrate, NULL};
+                                             &group_backup,   &group_migrate,     NULL};
 
 static void print_command_line(FILE *out, const struct group *group, const struct command *command)
 {
@@ -173,6 +173,7 @@ int main(int argc, char **argv)
     }
     int status = run(&cli, argc, argv);
     pg_client_close(cli.pg, NULL, NULL);
+    redis_client_close(cli.redis, NULL, NULL);
     uv_run(&cli.loop, UV_RUN_DEFAULT);
     uv_loop_close(&cli.loop);
     settings_deinit(&cli.settings);

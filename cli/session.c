@@ -22,6 +22,21 @@ struct pg_client *cli_pg(struct cli *cli, struct error *err)
     return cli->pg;
 }
 
+struct redis_client *cli_redis(struct cli *cli, struct error *err)
+{
+    if (cli->redis)
+        return cli->redis;
+    struct redis_options options = {
+        .url = cli->settings.redis_url,
+        .name = "backupctl",
+        .connect_timeout_ms = 3000,
+        .command_timeout_ms = 5000,
+    };
+    if (redis_client_new(&cli->loop, &options, &cli->redis, err))
+        error_context(err, "BM_REDIS_URL");
+    return cli->redis;
+}
+
 int cli_query(struct cli *cli, const char *sql, int n_params, const char *const *values,
               PGresult **ret_result, struct error *err)
 {

@@ -35,7 +35,7 @@ def test_help_everywhere(bm):
     assert "BM_DATABASE_URL" in text
     assert not re.search(r"^  (user|token) ", text, re.M)
     commands = re.findall(r"^  ((?:database|destination|schedule|backup|queue|migrate) \S+|status|doctor) ", text, re.M)
-    assert "database add" in commands
+    assert "database add" in commands and "backup run" in commands
     for words in commands:
         assert "Usage: backupctl " + words in bm.ctl(*words.split(), "--help").stdout
     for group in {words.split()[0] for words in commands if " " in words}:
@@ -53,6 +53,7 @@ def test_help_everywhere(bm):
         (["database", "list", "x"], "one word too many: x"),
         (["database", "list", "--frobnicate"], "--frobnicate; see backupctl database list --help"),
         (["schedule", "add", "s", "--cron"], "no value for --cron"),
+        (["backup", "list", "--limit", "none"], "--limit: 'none' is not a whole number"),
     ],
 )
 def test_usage_errors(bm, words, said):
@@ -140,7 +141,7 @@ def test_ambiguous_name_asks_for_the_id(bm):
     bm.query("INSERT INTO databases (name, db_type, source_argv, created_by)"
              " SELECT 'twin', 'command', '[\"true\"]', id FROM users, generate_series(1, 2) LIMIT 2")  # fmt: skip
     ids = [str(row["id"]) for row in bm.query("SELECT id FROM databases ORDER BY id")]
-    said = refused(bm, "database", "show", "twin")
+    said = refused(bm, "backup", "run", "twin")
     assert "give the id instead: " + ", ".join(ids) in said
     assert bm.ctl("database", "show", ids[1], json=True)["id"] == int(ids[1])
     assert "exists already" in refused(bm, "database", "add", "twin", "--type", "command", "--", "true", status=1)
@@ -347,3 +348,115 @@ def test_migrate(programs, postgres, empty_database, env, tmp):
     assert "VERSION" in bm.ctl("migrate", "status").stdout
     refused(bm, "migrate", "up", "--to", "77")
     bm.close()
+
+
+# -- backups; no worker runs here, so every state is made by hand
+
+
+def two_copies(bm):
+    """A database with two destinations, and one backup of it as it stands before any worker has seen it."""
+    bm.command_database("one", "echo", "hello")
+    bm.destination("a")
+    bm.destination("b", "--priority", "1")
+    bm.assign("one", "a", "b")
+    return bm.run("one")
+
+
+def test_run_is_queued_when_it_returns(bm):
+    backup = two_copies(bm)
+    rows = bm.rows(backup)
+    assert [row["status"] for row in rows] == ["pending", "pending"]
+    assert all(row["enqueued_at"] is not None for row in rows)
+    redis = bm.redis.client()
+    assert json.loads(redis.lindex("bm:{default}:ready:0", 0))["id"] == rows[0]["id"]
+    assert json.loads(redis.lindex("bm:{default}:ready:1", 0))["backup_id"] == backup
+
+    row = bm.ctl("backup", "show", backup, json=True)
+    assert (row["id"], row["status"], row["database"]) == (backup, "pending", "one")
+    assert [d["storage_name"] for d in row["destinations"]] == ["a", "b"]
+    assert re.fullmatch(r"one_\d{8}_\d{6}", row["name"])
+    assert bm.ctl("backup", "show", row["name"], json=True) == row
+    assert bm.ctl("backup", "list", "--database", "one", json=True) == [row]
+    assert bm.ctl("backup", "list", "--status", "failed", json=True) == []
+    assert "0 of 2" in bm.ctl("backup", "list").stdout
+    text = bm.ctl("backup", "show", backup).stdout
+    assert "DESTINATION" in text and row["name"] in text
+    assert "no backup 'x'" in refused(bm, "backup", "show", "x", status=1)
+
+
+def test_run_without_redis_is_recorded(bm):
+    bm.command_database("one", "true")
+    bm.destination("a")
+    bm.assign("one", "a")
+    done = bm.ctl("backup", "run", "one", env={"BM_REDIS_URL": "redis://u:hunter2@127.0.0.1:1/0", "BM_LOG_LEVEL": "error"})
+    assert "not yet queued" in done.stderr and "127.0.0.1" in done.stderr and "hunter2" not in done.stderr
+    assert bm.value("SELECT enqueued_at FROM backup_destinations") is None
+
+
+def test_run_without_destination(bm):
+    bm.command_database("one", "true")
+    done = bm.ctl("backup", "run", "one", check=False)
+    assert done.returncode == 1 and "destination assign" in done.stderr
+    assert bm.value("SELECT status FROM backups") == "failed"
+    assert "no copies to retry" in refused(bm, "backup", "retry", bm.value("SELECT id FROM backups"), status=1)
+    before = snapshot(bm)
+    assert "--ordering" in refused(bm, "backup", "run", "one", "--ordering", "random")
+    assert snapshot(bm) == before
+
+
+def test_cancel(bm):
+    backup = two_copies(bm)
+    bm.query("UPDATE backups SET status = 'in_progress', started_at = now(), artifact_state = 'ready', artifact_fence = 4")
+    bm.query("UPDATE backup_destinations SET status = 'uploading', fence = 3, lease_owner = 'w',"
+             " lease_until = now() + interval '1 hour' WHERE storage_name = 'a'")  # fmt: skip
+    bm.query("UPDATE backup_destinations SET status = 'completed' WHERE storage_name = 'b'")
+    bm.ctl("backup", "cancel", backup)
+    a, b = bm.rows(backup)
+    assert (a["status"], a["error_code"], a["fence"], a["lease_owner"]) == ("failed", "cancelled", 4, None)
+    assert b["status"] == "completed"
+    row = bm.backup(backup)
+    # a ready artifact keeps its generation: it is the name of the staged file
+    assert (row["status"], row["artifact_state"], row["artifact_fence"]) == ("partial", "ready", 4)
+    assert row["completed_at"] is not None and row["duration_seconds"] is not None
+    assert "nothing to cancel" in refused(bm, "backup", "cancel", backup, status=1)
+
+
+def test_cancel_before_and_during_the_dump(bm):
+    for state in ("none", "producing"):
+        bm.query("DELETE FROM backups")
+        backup = two_copies(bm) if state == "none" else bm.run("one")
+        bm.query("UPDATE backups SET artifact_state = %s, artifact_fence = 4, artifact_owner = 'w'", state)
+        bm.ctl("backup", "cancel", backup)
+        row = bm.backup(backup)
+        assert (row["status"], row["artifact_state"], row["artifact_fence"]) == ("failed", "failed", 5)
+        assert [r["error_code"] for r in bm.rows(backup)] == ["cancelled", "cancelled"]
+
+
+def test_retry(bm):
+    backup = two_copies(bm)
+    bm.query("UPDATE backups SET status = 'failed', completed_at = now(), artifact_state = 'failed', artifact_attempts = 3")
+    bm.query("UPDATE backup_destinations SET status = 'failed', attempts = 8, takes = 2, error_code = 'io',"
+             " error_message = 'e', fence = 7, waiting_since = now()")  # fmt: skip
+    bm.redis.client().flushall()
+    assert "no copy at a destination called 'c'" in refused(bm, "backup", "retry", backup, "--destination", "c", status=1)
+    bm.ctl("backup", "retry", backup, "--destination", "b")
+    a, b = bm.rows(backup)
+    assert (a["status"], b["status"]) == ("failed", "pending")
+    assert (b["attempts"], b["takes"], b["error_code"], b["error_message"], b["waiting_since"]) == (0, 0, None, None, None)
+    assert b["fence"] == 7 and b["enqueued_at"] is not None
+    row = bm.backup(backup)
+    assert (row["status"], row["artifact_state"], row["artifact_attempts"]) == ("in_progress", "none", 0)
+    assert row["completed_at"] is None
+    assert bm.redis.client().llen("bm:{default}:ready:1") == 1
+    assert "has not failed (it is pending)" in refused(bm, "backup", "retry", backup, "--destination", "b", status=1)
+    bm.ctl("backup", "retry", backup)
+    assert [r["status"] for r in bm.rows(backup)] == ["pending", "pending"]
+    assert "no failed copy" in refused(bm, "backup", "retry", backup, status=1)
+
+
+def test_history_is_not_retried(bm):
+    backup = two_copies(bm)
+    bm.query("UPDATE backups SET status = 'failed', origin = 'migrated'")
+    bm.query("UPDATE backup_destinations SET status = 'failed', origin = 'migrated'")
+    assert "older system" in refused(bm, "backup", "retry", backup)
+    assert "older system" in refused(bm, "backup", "cancel", backup)
