@@ -80,9 +80,13 @@ static void on_taken(void *data, const struct pg_results *results, const struct 
             at++;
             task_judged(t, &row, shared, b->sent_at_ms);
         } else {
+            if (shared && trouble.code == 0)
+                error_set(&trouble, ERROR_PROTOCOL, true, "no answer for row %lld", (long long)t->job.id);
             task_settle_later(t, PG_RETRY_MS); /* no attempt spent, nothing lost */
         }
     }
+    if (results && trouble.code)
+        worker_complain(w, "take", &trouble);
     shared_result_unref(shared);
     free(b);
     worker_work_changed(w);

@@ -47,7 +47,7 @@ static void free_client(struct pg_client *client)
 int pg_client_new(uv_loop_t *loop, const struct pg_options *options, struct pg_client **ret_client,
                   struct error *err)
 {
-    int n = options->max_connections > 0 ? options->max_connections : 1;
+    int n = options->max_connections > 0 && !options->session ? options->max_connections : 1;
     struct pg_client *client = calloc(1, sizeof *client + (size_t)n * sizeof *client->conns);
     if (client == NULL)
         return error_set(err, ERROR_SYSTEM, true, "out of memory");

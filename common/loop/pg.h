@@ -15,6 +15,7 @@
 #pragma once
 
 #include <libpq-fe.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
@@ -64,8 +65,10 @@ typedef void (*pg_done_fn)(void *data, const struct pg_results *results, const s
 struct pg_options {
     const char *url;              /* libpq connection string or URI; copied */
     const char *application_name; /* copied; shown in pg_stat_activity */
-    int max_connections;          /* default 1 */
-    int max_queued;               /* default 1024 */
+    bool session;        /* one connection, on which a request may leave a transaction open for the next
+                            (BEGIN ... COMMIT); otherwise that is an error and closes the connection */
+    int max_connections; /* default 1 */
+    int max_queued;      /* default 1024 */
     int64_t connect_timeout_ms;   /* default 10000 */
     int64_t request_timeout_ms;   /* default 60000 */
     int64_t unreachable_after_ms; /* how long a request waits while no connection is up, before

@@ -508,7 +508,8 @@ void pg_conn_read(struct pg_conn *conn)
         return;
     }
     PGTransactionStatusType transaction = PQtransactionStatus(conn->pq);
-    if (transaction == PQTRANS_INTRANS || transaction == PQTRANS_INERROR) {
+    bool open = transaction == PQTRANS_INTRANS || transaction == PQTRANS_INERROR;
+    if (open && !conn->client->options.session) {
         lost(conn, ERROR_UNREACHABLE, "a request left a transaction open");
         return;
     }

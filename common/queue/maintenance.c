@@ -704,7 +704,7 @@ int maintenance_new(uv_loop_t *loop, const struct maintenance_options *o, struct
                               .handover_seconds = o->handover_seconds};
     strbuf_init(&m->ids, 1u << 20);
     struct pg_options options = {
-        .url = o->database_url, .application_name = "backupmanager maintenance", .max_connections = 1};
+        .url = o->database_url, .application_name = "backupmanager maintenance", .session = true};
     int rc = pg_client_new(loop, &options, &m->lock, err);
     if (rc) {
         free(m);

@@ -39,138 +39,49 @@ static const struct pg_statement lock_limited_destinations = {
     " ORDER BY c.id FOR UPDATE OF c",
     1};
 
-/*
- * $1 ids, $2 worker, $3 host, $4 lease in ms, $5 backups that this worker is producing. Judges every row and
- * takes what can be taken, in one statement under the parents' locks. A row `uploading` under this very
- * worker's name is one whose take was committed but never answered (the worker checks that it isn't working
- * on it): it may be taken again at once; the same for a production.
- */
-static const struct pg_statement take = {"rows_take",
-                                         "WITH facts AS MATERIALIZED ("
-                                         " SELECT w.id AS wanted, d.id, d.backup_id, d.status, d.fence, "
-                                         "d.origin, d.priority, d.destination_id,"
-                                         "  d.next_attempt_at, d.lease_until, d.lease_owner, "
-                                         "c.max_concurrent, q.paused_at,"
-                                         "  b.ordering, b.artifact_state, b.artifact_lease_until, "
-                                         "b.artifact_next_attempt_at,"
-                                         "  b.artifact_state = 'producing' AND b.artifact_lease_until > "
-                                         "clock_timestamp() AS producing"
-                                         " FROM unnest($1::int[]) AS w (id)"
-                                         " LEFT JOIN backup_destinations d ON d.id = w.id"
-                                         " LEFT JOIN backups b ON b.id = d.backup_id"
-                                         " LEFT JOIN destinations c ON c.id = d.destination_id"
-                                         " LEFT JOIN queues q ON q.name = d.queue"
-                                         "), judged AS MATERIALIZED ("
-                                         " SELECT f.*, CASE"
-                                         "  WHEN f.id IS NULL THEN 'gone'"
-                                         "  WHEN f.status NOT IN ('pending', 'uploading') OR f.origin <> "
-                                         "'native' THEN 'ended'"
-                                         "  WHEN f.status = 'uploading' AND f.lease_until > "
-                                         "clock_timestamp() AND f.lease_owner IS DISTINCT FROM $2::text"
-                                         "   THEN 'leased'"
-                                         "  WHEN f.status = 'pending' AND f.next_attempt_at > "
-                                         "clock_timestamp() THEN 'not_due'"
-                                         "  WHEN f.paused_at IS NOT NULL THEN 'paused'"
-                                         "  WHEN f.ordering = 'sequential' AND EXISTS (SELECT FROM "
-                                         "backup_destinations l WHERE l.backup_id = f.backup_id"
-                                         "   AND l.priority < f.priority AND l.status IN ('pending', "
-                                         "'uploading')) THEN 'order'"
-                                         "  WHEN f.producing THEN 'artifact'"
-                                         "  WHEN f.artifact_state = 'ready' OR f.artifact_state = 'gone' AND "
-                                         "EXISTS (SELECT FROM backup_destinations l"
-                                         "   WHERE l.backup_id = f.backup_id AND l.status = 'completed') "
-                                         "THEN 'take'"
-                                         "  WHEN f.artifact_next_attempt_at > clock_timestamp() THEN "
-                                         "'artifact_not_due'"
-                                         "  ELSE 'produce' END AS verdict"
-                                         " FROM facts f"
-                                         "), chosen AS MATERIALIZED ("
-                                         " SELECT j.*, CASE"
-                                         "  WHEN j.verdict = 'produce' AND row_number() OVER (PARTITION BY "
-                                         "j.verdict, j.backup_id ORDER BY j.priority, j.id) > 1"
-                                         "   THEN 'artifact'"
-                                         "  WHEN j.verdict = 'take' AND j.max_concurrent IS NOT NULL"
-                                         "   AND row_number() OVER (PARTITION BY j.verdict, j.destination_id "
-                                         "ORDER BY j.priority, j.id) > j.max_concurrent -"
-                                         "    (SELECT count(*) FROM backup_destinations r WHERE r.status = "
-                                         "'uploading' AND r.destination_id = j.destination_id"
-                                         "     AND r.lease_until > clock_timestamp() AND r.id <> j.id)"
-                                         "   THEN 'full'"
-                                         "  ELSE j.verdict END AS final"
-                                         " FROM judged j"
-                                         "), taken AS ("
-                                         " UPDATE backup_destinations d SET status = 'uploading', fence = "
-                                         "d.fence + 1, lease_owner = $2,"
-                                         "  lease_until = clock_timestamp() + $4::float8 * interval '1 "
-                                         "millisecond',"
-                                         "  attempts = d.attempts + (d.status = 'pending')::int, takes = "
-                                         "d.takes + 1," /* a lost lease gives its attempt back */
-                                         "  upload_started_at = clock_timestamp() AT TIME ZONE 'UTC', "
-                                         "upload_completed_at = NULL,"
-                                         "  upload_duration_seconds = NULL, next_attempt_at = NULL, "
-                                         "bytes_done = 0,"
-                                         "  enqueued_at = coalesce(d.enqueued_at, clock_timestamp())"
-                                         " FROM chosen j"
-                                         " WHERE d.id = j.id AND j.final = 'take' AND d.fence = j.fence"
-                                         "  AND (d.status = 'pending' OR d.status = 'uploading'"
-                                         "   AND (d.lease_until <= clock_timestamp() OR d.lease_owner = $2))"
-                                         " RETURNING d.id, d.fence, d.attempts, d.takes"
-                                         "), started AS ("
-                                         " UPDATE backups b SET status = 'in_progress', started_at = "
-                                         "coalesce(b.started_at, clock_timestamp())"
-                                         " FROM (SELECT DISTINCT j.backup_id FROM chosen j JOIN taken t ON "
-                                         "t.id = j.id) s"
-                                         " WHERE b.id = s.backup_id AND b.status = 'pending'"
-                                         "), producing AS ("
-                                         " UPDATE backups b SET status = 'in_progress', started_at = "
-                                         "coalesce(b.started_at, clock_timestamp()),"
-                                         "  artifact_attempts = b.artifact_attempts + (b.artifact_state <> "
-                                         "'producing')::int,"
-                                         "  artifact_takes = b.artifact_takes + 1, artifact_state = "
-                                         "'producing', artifact_fence = b.artifact_fence + 1,"
-                                         "  artifact_owner = $2, artifact_host = $3,"
-                                         "  artifact_lease_until = clock_timestamp() + $4::float8 * interval "
-                                         "'1 millisecond',"
-                                         "  artifact_next_attempt_at = NULL, artifact_source_bytes = 0"
-                                         " FROM chosen j WHERE b.id = j.backup_id AND j.final = 'produce'"
-                                         " RETURNING b.id, b.artifact_fence, b.artifact_attempts, "
-                                         "b.artifact_takes"
-                                         ")"
-                                         " SELECT j.wanted," /* 0 */
-                                         "  CASE WHEN j.final = 'take' AND t.id IS NULL THEN 'leased' ELSE "
-                                         "j.final END,"
-                                         "  greatest(0, ceil(1000 * extract(epoch FROM CASE j.final WHEN "
-                                         "'leased' THEN j.lease_until"
-                                         "   WHEN 'not_due' THEN j.next_attempt_at WHEN 'artifact_not_due' "
-                                         "THEN j.artifact_next_attempt_at END"
-                                         "   - clock_timestamp())))::bigint,"
-                                         "  coalesce(t.fence, d.fence), d.status, d.backup_id," /* 3 4 5 */
-                                         "  b.name, coalesce(t.attempts, d.attempts), t.takes, b.ordering = "
-                                         "'sequential'," /* 6 7 8 9 */
-                                         "  coalesce(p.artifact_fence, b.artifact_fence), d.queue, "
-                                         "d.storage_type, d.storage_name," /* 10 11 12 13 */
-                                         "  d.file_path, d.base_path, coalesce(c.storage_config, "
-                                         "d.storage_config), c.disk_identity," /* 14 15 16 17 */
-                                         "  d.destination_id, c.max_concurrent IS NOT NULL, b.artifact_host, "
-                                         "b.artifact_sha256, b.artifact_size," /* 18..22 */
-                                         "  b.artifact_state = 'gone',"        /* 23 */
-                                         "  CASE WHEN d.waiting_since IS NULL THEN -1"
-                                         "   ELSE greatest(0, 1000 * extract(epoch FROM clock_timestamp() - "
-                                         "d.waiting_since))::bigint END," /* 24 */
-                                         "  s.db_type, s.host, s.port, s.username, s.database_name, "
-                                         "s.password_ref, s.source_path, s.source_argv," /* 25..32 */
-                                         "  p.artifact_attempts, p.artifact_takes"       /* 33 34 */
-                                         " FROM chosen j"
-                                         " LEFT JOIN taken t ON t.id = j.id"
-                                         " LEFT JOIN producing p ON p.id = j.backup_id AND j.final = "
-                                         "'produce'"
-                                         " LEFT JOIN backup_destinations d ON d.id = j.id"
-                                         " LEFT JOIN backups b ON b.id = j.backup_id"
-                                         " LEFT JOIN destinations c ON c.id = d.destination_id"
-                                         " LEFT JOIN databases s ON s.id = b.database_id AND j.final = "
-                                         "'produce'"
-                                         " ORDER BY j.wanted",
-                                         4};
+extern const char bm_sql_rows_take[]; /* rows_take.sql */
+
+/* The columns of rows_take.sql, in order. */
+enum taken_column {
+    T_WANTED,
+    T_VERDICT,
+    T_WAIT,
+    T_FENCE,
+    T_STATUS,
+    T_ERROR_CODE,
+    T_ERROR_MESSAGE,
+    T_BACKUP_ID,
+    T_BACKUP_NAME,
+    T_ATTEMPTS,
+    T_TAKES,
+    T_SEQUENTIAL,
+    T_ARTIFACT_FENCE,
+    T_QUEUE,
+    T_STORAGE_TYPE,
+    T_STORAGE_NAME,
+    T_FILE_PATH,
+    T_BASE_PATH,
+    T_STORAGE_CONFIG,
+    T_DISK_IDENTITY,
+    T_DESTINATION_ID,
+    T_LIMITED,
+    T_ARTIFACT_HOST,
+    T_ARTIFACT_SHA256,
+    T_ARTIFACT_SIZE,
+    T_ARTIFACT_GONE,
+    T_WAITED,
+    T_DB_TYPE,
+    T_HOST,
+    T_PORT,
+    T_USERNAME,
+    T_DATABASE_NAME,
+    T_PASSWORD_REF,
+    T_SOURCE_PATH,
+    T_SOURCE_ARGV,
+    T_ARTIFACT_ATTEMPTS,
+    T_ARTIFACT_TAKES,
+    N_TAKEN_COLUMNS,
+};
 
 int rows_add_take(struct pg_request *request, const char *ids, const char *worker, const char *host,
                   int64_t lease_ms, const char *producing, int *ret_index)
@@ -181,7 +92,7 @@ int rows_add_take(struct pg_request *request, const char *ids, const char *worke
     if (rc == 0)
         rc = add(request, &index, &lock_limited_destinations, (const char *[]){ids});
     if (rc == 0)
-        rc = add(request, &index, &take,
+        rc = add(request, &index, &(const struct pg_statement){"rows_take", bm_sql_rows_take, 5},
                  (const char *[]){ids, worker, host, print_int(lease_ms, lease), producing});
     *ret_index = index;
     return rc;
@@ -213,47 +124,47 @@ static int verdict_of(const char *name)
 
 int rows_read_judged(const PGresult *r, int row, struct row_judged *ret, struct error *err)
 {
-    int verdict = PQnfields(r) == 37 ? verdict_of(pg_text(r, row, 1)) : -1;
+    int verdict = PQnfields(r) == N_TAKEN_COLUMNS ? verdict_of(pg_text(r, row, T_VERDICT)) : -1;
     if (verdict < 0)
         return error_set(err, ERROR_PROTOCOL, true, "PostgreSQL: unexpected answer of the take statement");
     *ret = (struct row_judged){
-        .id = pg_int(r, row, 0, 0),
+        .id = pg_int(r, row, T_WANTED, 0),
         .verdict = (enum row_verdict)verdict,
-        .wait_ms = pg_int(r, row, 2, 1000),
-        .fence = pg_int(r, row, 3, 0),
-        .status = pg_text(r, row, 4),
-        .backup_id = pg_int(r, row, 5, 0),
-        .backup_name = pg_text(r, row, 6),
-        .attempts = pg_int(r, row, 7, 0),
-        .takes = pg_int(r, row, 8, 0),
-        .sequential = pg_bool(r, row, 9, false),
-        .artifact_fence = pg_int(r, row, 10, 0),
-        .queue = pg_text(r, row, 11),
-        .storage_type = pg_text(r, row, 12),
-        .storage_name = pg_text(r, row, 13),
-        .file_path = pg_text(r, row, 14),
-        .base_path = pg_text(r, row, 15),
-        .storage_config = pg_text(r, row, 16),
-        .disk_identity = pg_text(r, row, 17),
-        .destination_id = pg_int(r, row, 18, 0),
-        .limited = pg_bool(r, row, 19, false),
-        .artifact_host = pg_text(r, row, 20),
-        .artifact_sha256 = pg_text(r, row, 21),
-        .artifact_size = pg_int(r, row, 22, -1),
-        .artifact_gone = pg_bool(r, row, 23, false),
-        .waited_ms = pg_int(r, row, 24, -1),
-        .source = {.db_type = pg_text(r, row, 25),
-                   .host = pg_text(r, row, 26),
-                   .port = (int)pg_int(r, row, 27, 0),
-                   .username = pg_text(r, row, 28),
-                   .database_name = pg_text(r, row, 29),
-                   .password_ref = pg_text(r, row, 30),
-                   .source_path = pg_text(r, row, 31),
-                   .source_argv = pg_text(r, row, 32)},
-        .artifact_attempts = pg_int(r, row, 33, 0),
-        .artifact_takes = pg_int(r, row, 34, 0),
-        .error_code = pg_text(r, row, 35),
-        .error_message = pg_text(r, row, 36),
+        .wait_ms = pg_int(r, row, T_WAIT, 1000),
+        .fence = pg_int(r, row, T_FENCE, 0),
+        .status = pg_text(r, row, T_STATUS),
+        .error_code = pg_text(r, row, T_ERROR_CODE),
+        .error_message = pg_text(r, row, T_ERROR_MESSAGE),
+        .backup_id = pg_int(r, row, T_BACKUP_ID, 0),
+        .backup_name = pg_text(r, row, T_BACKUP_NAME),
+        .attempts = pg_int(r, row, T_ATTEMPTS, 0),
+        .takes = pg_int(r, row, T_TAKES, 0),
+        .sequential = pg_bool(r, row, T_SEQUENTIAL, false),
+        .artifact_fence = pg_int(r, row, T_ARTIFACT_FENCE, 0),
+        .queue = pg_text(r, row, T_QUEUE),
+        .storage_type = pg_text(r, row, T_STORAGE_TYPE),
+        .storage_name = pg_text(r, row, T_STORAGE_NAME),
+        .file_path = pg_text(r, row, T_FILE_PATH),
+        .base_path = pg_text(r, row, T_BASE_PATH),
+        .storage_config = pg_text(r, row, T_STORAGE_CONFIG),
+        .disk_identity = pg_text(r, row, T_DISK_IDENTITY),
+        .destination_id = pg_int(r, row, T_DESTINATION_ID, 0),
+        .limited = pg_bool(r, row, T_LIMITED, false),
+        .artifact_host = pg_text(r, row, T_ARTIFACT_HOST),
+        .artifact_sha256 = pg_text(r, row, T_ARTIFACT_SHA256),
+        .artifact_size = pg_int(r, row, T_ARTIFACT_SIZE, -1),
+        .artifact_gone = pg_bool(r, row, T_ARTIFACT_GONE, false),
+        .waited_ms = pg_int(r, row, T_WAITED, -1),
+        .source = {.db_type = pg_text(r, row, T_DB_TYPE),
+                   .host = pg_text(r, row, T_HOST),
+                   .port = (int)pg_int(r, row, T_PORT, 0),
+                   .username = pg_text(r, row, T_USERNAME),
+                   .database_name = pg_text(r, row, T_DATABASE_NAME),
+                   .password_ref = pg_text(r, row, T_PASSWORD_REF),
+                   .source_path = pg_text(r, row, T_SOURCE_PATH),
+                   .source_argv = pg_text(r, row, T_SOURCE_ARGV)},
+        .artifact_attempts = pg_int(r, row, T_ARTIFACT_ATTEMPTS, 0),
+        .artifact_takes = pg_int(r, row, T_ARTIFACT_TAKES, 0),
     };
     return 0;
 }
@@ -314,7 +225,10 @@ static const struct pg_statement roll_up = {
     "  ELSE 'failed' END AS status FROM tally t WHERE t.unfinished = 0)"
     " UPDATE backups b SET status = e.status, completed_at = clock_timestamp(),"
     "  error_message = CASE b.artifact_state WHEN 'failed' THEN e.one_error ELSE e.errors END,"
-    "  duration_seconds = greatest(0, round(extract(epoch FROM clock_timestamp() - b.started_at)))::int"
+    "  duration_seconds = greatest(0, round(extract(epoch FROM clock_timestamp() - b.started_at)))::int,"
+    /* its staged file has served: whoever wants it again reads a copy */
+    "  artifact_state = CASE WHEN e.status = 'completed' AND b.artifact_state = 'ready' THEN 'gone'"
+    "   ELSE b.artifact_state END"
     " FROM ended e WHERE b.id = e.id AND b.status IS DISTINCT FROM e.status"
     " RETURNING b.id, b.status, b.artifact_fence, b.artifact_host",
     1};

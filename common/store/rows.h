@@ -61,8 +61,8 @@ struct row_judged {
     int64_t artifact_attempts, artifact_takes;
 };
 
-/* ids: an array literal of row ids, sorted; producing: one of the backups that this worker is producing. The result has
- * one row per id, in id order. Rows that this worker is working on must not be asked for. */
+/* ids: an array literal of row ids, sorted; producing: one of the backups that this worker is producing. The
+ * result has one row per id, in id order. Rows that this worker is working on must not be asked for. */
 int rows_add_take(struct pg_request *request, const char *ids, const char *worker, const char *host,
                   int64_t lease_ms, const char *producing, int *ret_index);
 int rows_read_judged(const PGresult *result, int row, struct row_judged *ret, struct error *err);
