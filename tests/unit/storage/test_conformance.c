@@ -333,6 +333,62 @@ static void many_at_once(void)
     artifact_free(&large);
 }
 
+/* Pairs that want the same name: of different bytes one wins, of equal bytes both are content. In between,
+ * uploads that fail alone. */
+static void many_fates_at_once(void)
+{
+    enum { N = 120 };
+    static struct storage_put puts[N];
+    static struct outcome outcomes[N];
+    static char keys[N][64];
+    struct artifact a = artifact_make(3000, 1);
+    struct artifact b = artifact_make(3000, 2);
+    char wrong[STORAGE_SHA256_SIZE];
+    memset(wrong, '0', 64);
+    wrong[64] = '\0';
+    uv_loop_t loop;
+    uv_loop_init(&loop);
+    for (int i = 0; i < N; i++) {
+        int fate = i % 6; /* 0, 1: equal pair; 2, 3: different pair; 4: wrong digest; 5: cancelled */
+        const struct artifact *chosen = fate == 3 ? &b : &a;
+        snprintf(keys[i], sizeof keys[i], "fates/%d/%d", i / 6, fate < 4 ? fate / 2 : fate);
+        outcomes[i] = (struct outcome){0};
+        puts[i] = (struct storage_put){.loop = &loop,
+                                       .location = location,
+                                       .key = keys[i],
+                                       .source_fd = chosen->fd,
+                                       .size = chosen->size,
+                                       .sha256 = fate == 4 ? wrong : chosen->sha256,
+                                       .row_id = i + 1,
+                                       .fence = 1,
+                                       .done = on_put,
+                                       .data = &outcomes[i]};
+        struct storage_op *op;
+        assert_int_equal(harness_driver(&location)->put_start(&puts[i], &op, &outcomes[i].err), 0);
+        if (fate == 5)
+            storage_op_cancel(op);
+    }
+    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    int objects = 0;
+    for (int i = 0; i < N; i += 6) {
+        struct outcome *o = &outcomes[i];
+        expect_success(&o[0]);
+        expect_success(&o[1]);
+        assert_int_equal(o[0].existed + o[1].existed, 1);
+        assert_true(!o[2].err.code != !o[3].err.code);
+        expect_error(o[2].err.code ? &o[2] : &o[3], ERROR_CONFLICT, false, a.sha256);
+        expect_same(keys[i + 2], o[2].err.code ? &b : &a);
+        expect_error(&o[4], ERROR_CORRUPT, true, wrong);
+        if (o[5].err.code)
+            expect_error(&o[5], ERROR_CANCELLED, true, "cancelled");
+        objects += o[5].err.code ? 2 : 3;
+    }
+    assert_int_equal(count_objects(), objects);
+    artifact_free(&a);
+    artifact_free(&b);
+}
+
 /* The same row's two attempts at once, as when a lease was lost: one object, whole, and nothing else. */
 static void two_attempts_at_once(void)
 {
@@ -461,6 +517,7 @@ static const struct {
     {"cancelled_in_the_middle_leaves_nothing", cancelled_in_the_middle_leaves_nothing},
     {"cancelled_at_once_leaves_nothing", cancelled_at_once_leaves_nothing},
     {"many_at_once", many_at_once},
+    {"many_fates_at_once", many_fates_at_once},
     {"two_attempts_at_once", two_attempts_at_once},
     {"get_into_a_pipe", get_into_a_pipe},
     {"cancelled_while_the_reader_stalls", cancelled_while_the_reader_stalls},
