@@ -245,6 +245,12 @@ void pg_client_on_lost(struct pg_client *client, struct pg_conn *conn, const str
         }
         fail(client, request);
     }
+    /* the server said no: those who wait are told at once, the next ones make it try again */
+    bool refused = why->code == ERROR_DENIED || why->code == ERROR_NOT_FOUND;
+    while (refused && !any_in(client, PG_READY) && (request = pg_list_pop(&client->queue))) {
+        request->err = *why;
+        fail(client, request);
+    }
     pg_client_kick(client);
 }
 

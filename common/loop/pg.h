@@ -49,6 +49,8 @@ struct pg_results {
  *   ERROR_TIMEOUT      no answer within request_timeout_ms: the connection was closed, the server asked to
  *                      cancel, other requests on it get ERROR_UNREACHABLE; retryable
  *   ERROR_CANCELLED    the client was closed; retryable
+ *   ERROR_DENIED       the server refuses the user or password, ERROR_NOT_FOUND it has no such database: told
+ *                      at once, without waiting; retryable (people mend such things)
  *   ERROR_LIMIT        max_queued requests are waiting (retryable), or more than PG_REQUEST_MAX statements
  *   ERROR_INPUT        a request without statements; SQL errors of class 22 and 23 but 23505
  *   ERROR_EXISTS       23505
@@ -56,9 +58,9 @@ struct pg_results {
  *   ERROR_PROTOCOL     any other SQL error; retryable for the classes 08, 53, 57, 58 and for 55P03
  *   ERROR_SYSTEM       out of memory
  *
- * native holds the SQLSTATE of an SQL error. The first three may leave it unknown whether the transaction
- * committed: pg_maybe_committed. Runs from the loop, or from pg_client_close, never before pg_request_send
- * returns.
+ * native holds the SQLSTATE of an SQL error. UNREACHABLE, TIMEOUT and CANCELLED may leave it unknown whether
+ * the transaction committed: pg_maybe_committed. Runs from the loop, or from pg_client_close, never before
+ * pg_request_send returns.
  */
 typedef void (*pg_done_fn)(void *data, const struct pg_results *results, const struct error *err);
 

@@ -195,6 +195,37 @@ static void on_notice(void *data, const char *message)
     log_debug("PostgreSQL: %s", message);
 }
 
+/* The SQLSTATE in a verbose message of libpq ("FATAL:  28P01: password ..."), or NULL. */
+static char *find_state(char *words)
+{
+    for (char *p = strstr(words, ":  "); p; p = strstr(p + 1, ":  "))
+        if (strspn(p + 3, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5 && strncmp(p + 8, ": ", 2) == 0)
+            return p + 3;
+    return NULL;
+}
+
+/* libpq has no other way to tell a wrong password from a server that is not there: it is asked to be verbose
+ * while connecting, and its words are brought back to normal. The last host's answer counts. */
+static void connect_failed(struct pg_conn *conn)
+{
+    char words[1200], state[6] = "";
+    snprintf(words, sizeof words, "%s", PQerrorMessage(conn->pq));
+    for (char *at; (at = find_state(words));) {
+        memcpy(state, at, 5);
+        memmove(at, at + 7, strlen(at + 7) + 1);
+    }
+    for (char *at; (at = strstr(words, "\nLOCATION:"));) {
+        char *end = at + 1 + strcspn(at + 1, "\n");
+        memmove(at, end, strlen(end) + 1);
+    }
+    int code = ERROR_UNREACHABLE;
+    if (strncmp(state, "28", 2) == 0)
+        code = ERROR_DENIED;
+    else if (strcmp(state, "3D000") == 0)
+        code = ERROR_NOT_FOUND;
+    lost(conn, code, "%s", words);
+}
+
 static void connect_start(struct pg_conn *conn)
 {
     const char *keys[8];
@@ -225,6 +256,7 @@ static void connect_start(struct pg_conn *conn)
         return;
     }
     PQsetNoticeProcessor(conn->pq, on_notice, NULL);
+    PQsetErrorVerbosity(conn->pq, PQERRORS_VERBOSE);
     if (PQstatus(conn->pq) == CONNECTION_BAD) {
         lost(conn, ERROR_UNREACHABLE, "%s", PQerrorMessage(conn->pq));
         return;
@@ -267,6 +299,7 @@ static void connect_step(struct pg_conn *conn)
         rc = watch(conn, UV_WRITABLE);
         break;
     case PGRES_POLLING_OK:
+        PQsetErrorVerbosity(conn->pq, PQERRORS_DEFAULT);
         if (PQsetnonblocking(conn->pq, 1) != 0 || PQenterPipelineMode(conn->pq) != 1) {
             lost(conn, ERROR_UNREACHABLE, "%s", PQerrorMessage(conn->pq));
             return;
@@ -280,7 +313,7 @@ static void connect_step(struct pg_conn *conn)
     case PGRES_POLLING_FAILED:
     case PGRES_POLLING_ACTIVE:
     default:
-        lost(conn, ERROR_UNREACHABLE, "%s", PQerrorMessage(conn->pq));
+        connect_failed(conn);
         return;
     }
     if (rc != 0)

@@ -72,6 +72,7 @@ static void on_turn(uv_idle_t *handle);
 static void on_timer(uv_timer_t *handle);
 static void on_reply(redisAsyncContext *ac, void *reply, void *data);
 static void connect_next(struct redis_client *client);
+static void arm(struct redis_client *client);
 
 static int64_t now_ms(const struct redis_client *client)
 {
@@ -310,7 +311,10 @@ static void on_activity(void *data, bool broken)
         unreachable(client, &client->drop_err, "the connection broke");
         client->drop = true;
     }
-    kick(client);
+    if (client->drop || client->state != READY || client->waiting.head || client->failed.head)
+        kick(client);
+    else
+        arm(client);
 }
 
 static void release_handle(struct redis_client *client);

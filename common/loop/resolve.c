@@ -50,7 +50,7 @@ struct resolve *resolve_start(uv_loop_t *loop, const char *host, resolve_fn fn, 
     resolve->request.data = resolve;
     resolve->fn = fn;
     resolve->data = data;
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     if (uv_getaddrinfo(loop, &resolve->request, on_resolved, host, NULL, &hints) != 0) {
         free(resolve);
         return NULL;

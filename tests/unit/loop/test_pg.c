@@ -497,6 +497,31 @@ static void test_refused(void **state)
     }
 }
 
+static void test_entry_denied(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    char text[256];
+    static const struct {
+        const char *user, *database;
+        int code;
+        const char *words;
+    } cases[] = {{"tester", "nowhere", ERROR_NOT_FOUND, "database \"nowhere\" does not exist"},
+                 {"nobody_here", "postgres", ERROR_DENIED, "role \"nobody_here\" does not exist"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(text, sizeof text, "host=%s password=hunter2 user=%s dbname=%s", server.dir, cases[i].user,
+                 cases[i].database);
+        open_client(f, (struct pg_options){.url = text, .unreachable_after_ms = 3600000});
+        for (int round = 0; round < 2; round++) {
+            assert_int_equal(run_error(f, "SELECT 1", &err), cases[i].code);
+            assert_non_null(strstr(err.message, cases[i].words));
+            assert_null(strstr(err.message, "LOCATION"));
+            assert_null(strstr(err.message, "hunter2"));
+        }
+        close_client(f);
+    }
+}
+
 static void test_second_host(void **state)
 {
     struct fixture *f = *state;
@@ -728,6 +753,7 @@ int main(void)
         TEST(test_prepared_lost),
         TEST(test_prepared_outdated),
         TEST(test_refused),
+        TEST(test_entry_denied),
         TEST(test_second_host),
         TEST(test_request_timeout),
         TEST(test_connect_timeout),
