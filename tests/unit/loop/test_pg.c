@@ -430,6 +430,7 @@ static void test_error_among_many(void **state)
     struct pg_request *r = request(f);
     pg_request_add(r, &select, NULL);
     assert_int_equal(pg_run(r, NULL, &err), 0);
+    assert_int_equal(must_get(f, "SELECT count(*) FROM pg_prepared_statements WHERE name = 'select'"), 1);
     must_run(f, "DROP TABLE many");
 }
 
@@ -488,7 +489,8 @@ static void test_refused(void **state)
         "postgresql://u:hunter2@127.0.0.1:1,localhost:1/db",
     };
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
-        open_client(f, (struct pg_options){.url = urls[i], .unreachable_after_ms = 30});
+        open_client(f, (struct pg_options){
+                           .url = urls[i], .connect_timeout_ms = 3600000, .unreachable_after_ms = 30});
         assert_int_equal(run_error(f, "SELECT 1", &err), ERROR_UNREACHABLE);
         assert_true(err.retryable);
         assert_false(pg_maybe_committed(&err));
@@ -528,7 +530,7 @@ static void test_second_host(void **state)
     char several[256];
     snprintf(several, sizeof several, "host=127.0.0.1,%s port=1,5432 user=tester dbname=postgres",
              server.dir);
-    open_client(f, (struct pg_options){.url = several});
+    open_client(f, (struct pg_options){.url = several, .connect_timeout_ms = 3600000});
     assert_int_equal(must_get(f, "SELECT 3"), 3);
 }
 

@@ -386,7 +386,10 @@ static void test_refused(void **state)
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
         struct error err = {0};
         f->downs = 0;
-        open_client(f, (struct redis_options){.url = urls[i], .backoff_base_ms = 5, .backoff_cap_ms = 10});
+        open_client(f, (struct redis_options){.url = urls[i],
+                                              .connect_timeout_ms = 3600000,
+                                              .backoff_base_ms = 5,
+                                              .backoff_cap_ms = 10});
         while (f->downs < 2) /* it keeps trying */
             uv_run(&f->loop, UV_RUN_ONCE);
         assert_int_equal(f->why_not.code, ERROR_UNREACHABLE);
