@@ -18,7 +18,7 @@
 #define ZONEINFO "/usr/share/zoneinfo"
 
 enum {
-    FILE_MAX = 256 * 1024, /* the largest real one has 4 KiB */
+    FILE_MAX = 64 * 1024, /* the largest real one has 4 KiB */
     NAME_MAX_LENGTH = 128,
     HEADER_SIZE = 44,
     OFFSET_MAX = 26 * 3600, /* RFC 8536: -25:59:59 .. 26 h */

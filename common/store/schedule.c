@@ -76,14 +76,14 @@ static int push(int64_t *fires, int n, int cap, int64_t fire)
     return n + 1;
 }
 
-/* The newest cap due times from `first` on (which is one, whatever the rule says) until now. A long absence
- * of a frequent schedule has millions: so look back an hour, then further until there are enough. */
+/* The newest cap times of the rule from `first` until now. A long absence of a frequent schedule has
+ * millions: so look back an hour, then further until there are enough. */
 static int newest(const struct schedule_rule *rule, int64_t first, int64_t now, int cap, int64_t *fires)
 {
     for (int64_t back = 3600;; back *= 4) {
         bool whole = now - back < first;
-        int64_t at = whole ? first : now - back;
-        int n = whole ? push(fires, 0, cap, first) : 0;
+        int64_t at = whole ? first - 1 : now - back;
+        int n = 0;
         while ((at = cron_next(&rule->cron, rule->zone, at)) <= now)
             n = push(fires, n, cap, at);
         if (whole || n == cap)
@@ -104,6 +104,8 @@ int schedule_plan(const struct schedule_rule *rule, const struct schedule_policy
         return 0;
     }
     int n = newest(rule, next_run_at, now, policy->misfire == SCHEDULE_ONCE ? 1 : policy->cap, fires);
+    if (n == 0)
+        n = push(fires, 0, 1, next_run_at); /* someone wanted a run then */
     if (policy->misfire == SCHEDULE_SKIP) {
         int late = 0;
         while (late < n && fires[late] < now - policy->grace_seconds)

@@ -45,10 +45,11 @@ struct schedule_policy {
 };
 
 /*
- * What is to be done now. next_run_at is the row's: when it is in the past the schedule is due, whatever the
- * rule says of that instant; 0 means that the schedule is new and nothing is made up for. Writes the fire
- * times in order to fires (room for policy->cap) and returns how many; *ret_next is the row's next_run_at
- * once these have run. While nothing is due it is the earlier one of next_run_at and the rule's next.
+ * What is to be done now. The schedule is due when next_run_at, the row's, is in the past: for the rule's
+ * times since then or, when there are none, for next_run_at itself (setting it is how a run is asked for). 0
+ * means that the schedule is new and nothing is made up for. Writes the fire times in order to fires (room
+ * for policy->cap) and returns how many; *ret_next is the row's next_run_at once these have run. While
+ * nothing is due it is the earlier one of next_run_at and the rule's next.
  */
 int schedule_plan(const struct schedule_rule *rule, const struct schedule_policy *policy, int64_t next_run_at,
                   int64_t now, int64_t *fires, int64_t *ret_next);
