@@ -319,6 +319,19 @@ static void test_misuse(void **state)
     assert_int_equal(must_get(f, "SELECT 7"), 7);
 }
 
+static void test_session(void **state)
+{
+    struct fixture *f = *state;
+    open_client(f, (struct pg_options){.session = true});
+    must_run(f, "CREATE TABLE kept (id int)");
+    must_run(f, "BEGIN");
+    must_run(f, "INSERT INTO kept VALUES (1)");
+    assert_int_equal(must_get(f, "SELECT count(*) FROM kept"), 1);
+    must_run(f, "ROLLBACK");
+    assert_int_equal(must_get(f, "SELECT count(*) FROM kept"), 0);
+    must_run(f, "DROP TABLE kept");
+}
+
 static void test_url(void **state)
 {
     struct fixture *f = *state;
@@ -745,6 +758,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_values),
         TEST(test_one_transaction),
+        TEST(test_session),
         TEST(test_errors),
         TEST(test_misuse),
         TEST(test_url),
