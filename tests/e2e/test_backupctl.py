@@ -460,3 +460,146 @@ def test_history_is_not_retried(bm):
     bm.query("UPDATE backup_destinations SET status = 'failed', origin = 'migrated'")
     assert "older system" in refused(bm, "backup", "retry", backup)
     assert "older system" in refused(bm, "backup", "cancel", backup)
+
+
+# -- the queue; jobs are moved by hand
+
+
+def test_stats_and_list(bm):
+    backup = two_copies(bm)
+    stats = bm.ctl("queue", "stats", json=True)
+    assert [s["queue"] for s in stats] == ["default"]
+    assert (stats[0]["ready"], stats[0]["ready_by_priority"][:2], stats[0]["paused_at"]) == (2, [1, 1], None)
+    jobs = bm.ctl("queue", "list", json=True)
+    assert [(j["state"], j["op"], j["backup_id"], j["storage_name"]) for j in jobs] == [
+        ("ready", "upload", backup, "a"),
+        ("ready", "upload", backup, "b"),
+    ]
+    assert bm.ctl("queue", "list", "--state", "dead", json=True) == []
+    assert "STATE" in bm.ctl("queue", "list").stdout and "default" in bm.ctl("queue", "stats").stdout
+    assert "ready, active" in refused(bm, "queue", "list", "--state", "sleeping")
+    assert "queue 'a b'" in refused(bm, "queue", "stats", "--queue", "a b")
+    said = refused(bm, "queue", "stats", status=1, env={"BM_REDIS_URL": "redis://:hunter2@127.0.0.1:1"})
+    assert "127.0.0.1" in said and "hunter2" not in said
+
+
+def test_list_shows_every_place(bm):
+    redis = bm.redis.client()
+    q = "bm:{default}"
+    job = lambda i: json.dumps({"id": i, "op": "upload", "backup_id": 1})  # noqa: E731
+    redis.zadd(f"{q}:retry", {job(1): 1700000000000})
+    redis.rpush(f"{q}:parked:order", job(2))
+    redis.sadd(f"{q}:parked", "order")
+    redis.hset(f"{q}:jobs", "upload:3", f"active:host:1:ab 7 {job(3)}")
+    redis.zadd(f"{q}:lease", {"upload:3": 1700000000000})
+    redis.rpush(f"{q}:dead", json.dumps({"id": 4, "op": "upload", "error": "boom", "dead_at_ms": 1700000000000}), "{junk")
+    found = {j["state"] + str(j.get("id", "")): j for j in bm.ctl("queue", "list", json=True)}
+    assert set(found) == {"retry1", "parked2", "active3", "dead4", "dead"}
+    assert found["retry1"]["due_at"] == "2023-11-14T22:13:20.000Z"
+    assert found["parked2"]["why"] == "order" and found["active3"]["worker"] == "host:1:ab"
+    assert found["dead4"]["error"] == "boom" and found["dead"]["malformed"] == "{junk"
+
+
+def test_pause_and_resume(bm):
+    bm.ctl("queue", "pause")
+    assert bm.ctl("queue", "stats", json=True)[0]["paused_at"] is not None
+    two_copies(bm)
+    stats = bm.ctl("queue", "stats", json=True)[0]
+    assert (stats["ready"], stats["parked_by_reason"]) == (0, {"paused": 2})
+    bm.ctl("queue", "resume")
+    stats = bm.ctl("queue", "stats", json=True)[0]
+    assert (stats["ready"], stats["parked"], stats["paused_at"]) == (2, 0, None)
+    assert "was not paused" in bm.ctl("queue", "resume").stdout
+
+
+def test_requeue_dead(bm):
+    backup = two_copies(bm)
+    redis = bm.redis.client()
+    redis.flushall()
+    bm.query("UPDATE backup_destinations SET status = 'failed', attempts = 8, error_message = 'e' WHERE storage_name = 'a'")
+    bm.query("UPDATE backup_destinations SET status = 'completed' WHERE storage_name = 'b'")
+    bm.query("UPDATE backups SET status = 'partial'")
+    a, b = bm.rows(backup)
+    for row in (a, b, {"id": 999999}):
+        redis.lpush("bm:{default}:dead", json.dumps({"id": row["id"], "op": "upload", "error": "e"}))
+    redis.lpush("bm:{default}:dead", "junk")
+    said = bm.ctl("queue", "requeue-dead").stdout
+    assert "1 copies will be tried again, 3 entries taken off" in said and "--drop-malformed" in said
+    assert redis.lrange("bm:{default}:dead", 0, -1) == ["junk"]
+    assert bm.rows(backup)[0]["status"] == "pending" and bm.backup(backup)["status"] == "in_progress"
+    assert redis.llen("bm:{default}:ready:0") == 1
+    bm.ctl("queue", "requeue-dead", "--drop-malformed")
+    assert redis.llen("bm:{default}:dead") == 0
+
+
+def fsck(bm):
+    done = bm.ctl("queue", "fsck", "--json", check=False, env={"BM_LEASE_SECONDS": "2"})
+    found = json.loads(done.stdout)
+    assert done.returncode == (1 if found["breaches"] else 0), done
+    return found
+
+
+def test_fsck_clean(bm):
+    two_copies(bm)
+    assert fsck(bm) == {"jobs": 2, "breaches": [], "stale": []}
+    assert "2 jobs in 1 queues: 0 breaches, 0 stale" in bm.ctl("queue", "fsck").stdout
+
+
+def test_fsck_finds_a_job_in_two_places(bm):
+    two_copies(bm)
+    redis = bm.redis.client()
+    redis.rpush("bm:{default}:ready:5", redis.lindex("bm:{default}:ready:0", 0))
+    (breach,) = fsck(bm)["breaches"]
+    assert breach["invariant"] == 2 and "ready:0 and ready:5" in breach["message"]
+    assert "BREACH" in bm.ctl("queue", "fsck", check=False).stdout
+
+
+def test_fsck_finds_a_job_in_no_place(bm):
+    two_copies(bm)
+    bm.redis.client().delete("bm:{default}:ready:0")
+    (breach,) = fsck(bm)["breaches"]
+    assert breach["invariant"] == 2 and "stands in no list" in breach["message"]
+
+
+def test_fsck_finds_a_broken_lease(bm):
+    two_copies(bm)
+    redis = bm.redis.client()
+    payload = redis.lpop("bm:{default}:ready:0")
+    key = "upload:" + str(json.loads(payload)["id"])
+    redis.rpush("bm:{default}:active:h:1:ab", payload)
+    redis.hset("bm:{default}:jobs", key, f"active:h:1:ab 5 {payload}")
+    (breach,) = fsck(bm)["breaches"]  # after the time in which a heartbeat would have renewed it
+    assert breach["invariant"] == 3 and "without a lease" in breach["message"]
+    redis.zadd("bm:{default}:lease", {key: 1})
+    assert fsck(bm)["breaches"] == []
+    redis.hset("bm:{default}:jobs", key, f"active:other:1:cd 5 {payload}")
+    (breach,) = fsck(bm)["breaches"]
+    assert "registered as active:other:1:cd" in breach["message"]
+
+
+def test_fsck_tells_stale_from_broken(bm):
+    backup = two_copies(bm)
+    a, b = bm.rows(backup)
+    bm.query("UPDATE backup_destinations SET status = 'completed', checksum = 'c', file_size = 1 WHERE id = %s", a["id"])
+    redis = bm.redis.client()
+    redis.delete("bm:{default}:ready:1")
+    redis.hdel("bm:{default}:jobs", f"upload:{b['id']}")
+    redis.rpush("bm:{default}:ready:3", "junk", json.dumps({"id": 777, "op": "upload"}))
+    found = fsck(bm)
+    assert found["breaches"] == []
+    messages = {(s["key"], s["invariant"]) for s in found["stale"]}
+    assert messages == {(f"upload:{a['id']}", 6), (f"upload:{b['id']}", 1), ("-", 2), ("upload:777", 2), ("upload:777", 6)}
+
+
+def test_fsck_compares_rows(bm):
+    backup = two_copies(bm)
+    bm.query("UPDATE destinations SET max_concurrent = 1")
+    bm.query("UPDATE backup_destinations SET status = 'uploading', fence = 1, lease_owner = 'w', destination_id ="
+             " (SELECT min(id) FROM destinations), upload_started_at = clock_timestamp() AT TIME ZONE 'UTC',"
+             " file_path = file_path || id, lease_until = now() + interval '1 hour'")  # fmt: skip
+    bm.redis.client().flushall()
+    assert [x["invariant"] for x in fsck(bm)["breaches"]] == [8]
+    bm.query("UPDATE backup_destinations SET status = 'failed', fence = 1")
+    found = {(x["key"].split(":")[0], x["invariant"]) for x in fsck(bm)["breaches"]}
+    assert found == {("upload", 6), ("backup", 6)}
+    assert bm.backup(backup)["status"] == "pending"
