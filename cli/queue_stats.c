@@ -11,7 +11,7 @@
 static const char *key_of(char *out, const char *queue, const char *place)
 {
     char suffix[QUEUE_KEY_SIZE / 2];
-    snprintf(suffix, sizeof suffix, ":%s", place);
+    snprintf(suffix, sizeof suffix, ":%.230s", place);
     queue_key(out, queue, suffix);
     return out;
 }
