@@ -25,7 +25,12 @@
 #include "pass.h"
 #include "queue/maintenance.h"
 
-enum { PASS_MAX_MS = 15000, RETRY_BASE_MS = 500, RETRY_CAP_MS = 10000 };
+enum {
+    PASS_MAX_MS = 15000,
+    RETRY_BASE_MS = 500,
+    RETRY_CAP_MS = 10000,
+    UNREACHABLE_AFTER_MS = 5000, /* a daemon says early that PostgreSQL is gone */
+};
 
 struct scheduler {
     uv_loop_t loop;
@@ -200,7 +205,11 @@ static void start_pass(struct scheduler *s)
 static int open_clients(struct scheduler *s, struct error *err)
 {
     const struct settings *settings = s->settings;
-    const struct pg_options pg = {.url = settings->database_url, .application_name = "backup-scheduler"};
+    const struct pg_options pg = {
+        .url = settings->database_url,
+        .application_name = "backup-scheduler",
+        .unreachable_after_ms = s->once ? 0 : UNREACHABLE_AFTER_MS,
+    };
     const struct redis_options redis = {.url = settings->redis_url, .name = "backup-scheduler"};
     int rc = pg_client_new(&s->loop, &pg, &s->pg, err);
     if (rc == 0)
