@@ -23,7 +23,7 @@ static int url_of(struct cli *cli, const char **ret_url, struct error *err)
 
 static int run_up(struct cli *cli, const struct arguments *args, struct error *err)
 {
-    const char *url;
+    const char *url = NULL;
     int64_t to = MIGRATE_ALL;
     int steps = 0;
     if (url_of(cli, &url, err) || arguments_number(args, "to", 0, 999, &to, err))
@@ -36,7 +36,7 @@ static int run_up(struct cli *cli, const struct arguments *args, struct error *e
 
 static int run_down(struct cli *cli, const struct arguments *args, struct error *err)
 {
-    const char *url;
+    const char *url = NULL;
     int64_t to = MIGRATE_ONE_STEP;
     int steps = 0;
     if (url_of(cli, &url, err) || arguments_number(args, "to", 0, 999, &to, err))
@@ -56,7 +56,7 @@ static int run_status(struct cli *cli, const struct arguments *args, struct erro
                                                    {"CAN BE UNDONE", "reversible", OUTPUT_YESNO},
                                                    {"CHECKSUM", "checksum", OUTPUT_CHECKSUM},
                                                    {NULL, NULL, OUTPUT_TEXT}};
-    const char *url;
+    const char *url = NULL;
     struct migrate_row *rows;
     size_t n;
     if (url_of(cli, &url, err) || migrate_status(url, &rows, &n, err))
