@@ -28,7 +28,7 @@ struct turn {
 struct recheck {
     struct worker *worker;
     char queue[QUEUE_NAME_MAX + 1];
-    char why[512];
+    char why[1024];
 };
 
 static void on_recheck(void *data, const struct pg_results *results, const struct error *err)

@@ -280,7 +280,7 @@ void task_judged(struct task *t, const struct row_judged *row, struct shared_res
                  int64_t sent_at_ms)
 {
     struct worker *w = t->worker;
-    char why[512];
+    char why[1024];
     t->row = *row;
     t->strings = shared_result_ref(strings);
     switch (row->verdict) {
@@ -325,7 +325,7 @@ void task_judged(struct task *t, const struct row_judged *row, struct shared_res
 void task_ended(struct task *t, enum row_written written)
 {
     struct worker *w = t->worker;
-    char why[512];
+    char why[1024];
     if (written == ROW_STALE) {
         log_warn("%s fence %lld: no longer ours, outcome not recorded", t->key, (long long)t->row.fence);
         task_settle(t, QUEUE_READY, NULL);

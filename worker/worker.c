@@ -19,7 +19,7 @@
 #include "base/log.h"
 #include "base/random.h"
 
-enum { TICK_MS = 250, PROGRESS_MS = 2000, LAST_WORDS_MS = 5000, COMPLAIN_AGAIN_MS = 60000 };
+enum { TICK_MS = 250, PROGRESS_MS = 2000, LAST_WORDS_MS = 5000, RENEW_MS = 5000, COMPLAIN_AGAIN_MS = 60000 };
 
 int worker_free_slots(const struct worker *w)
 {
@@ -95,7 +95,8 @@ static void on_tick(uv_timer_t *timer)
     int64_t now = clock_monotonic_ms();
     check_deadlines(w, now);
     int64_t since = now - w->renewed_at_ms;
-    if (since >= w->lease_ms / 3)
+    if (since >=
+        (w->lease_ms / 3 < RENEW_MS ? w->lease_ms / 3 : RENEW_MS)) /* also how a cancel is learnt of */
         batch_renew(w, false);
     else if (since >= PROGRESS_MS)
         batch_renew(w, true);

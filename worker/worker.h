@@ -87,7 +87,7 @@ struct task {
 
     /* SETTLE */
     enum queue_outcome settle;
-    char settle_argument[512];
+    char settle_argument[1024];
 };
 
 struct production {
