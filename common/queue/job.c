@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 static const char *const op_names[] = {"upload", "verify", "repair", "delete"};
 
 const char *job_op_name(enum job_op op)
@@ -26,9 +28,9 @@ static int whole(const json_t *object, const char *name, int64_t min, int64_t ma
         return min > 0 ? error_set(err, ERROR_PROTOCOL, false, "malformed job: no %s", name) : 0;
     if (json_is_integer(value))
         number = json_integer_value(value);
-    else if (json_is_real(value) && json_real_value(value) >= 0 &&
-             json_real_value(value) <= 9007199254740992.0)
-        number = (int64_t)json_real_value(value);
+    else if (json_is_real(value) && json_real_value(value) >= 0 && json_real_value(value) <= INT32_MAX &&
+             json_real_value(value) == (double)(int64_t)json_real_value(value))
+        number = (int64_t)json_real_value(value); /* 1e3, 7.0 */
     else
         number = -1;
     if (number < min || number > max)
@@ -54,9 +56,13 @@ int job_parse(const char *line, size_t size, struct job *ret_job, struct error *
             known = i;
     if (!json_is_object(root))
         rc = error_set(err, ERROR_PROTOCOL, false, "malformed job: not a JSON object");
-    else if (known < 0)
+    else if (known < 0) {
+        char shown[41];
+        snprintf(shown, sizeof shown, "%s", op ? op : "");
+        utf8_clean(shown);
         rc = error_set(err, ERROR_PROTOCOL, false,
-                       "malformed job: op '%.40s' is not upload, verify, repair or delete", op ? op : "");
+                       "malformed job: op '%s' is not upload, verify, repair or delete", shown);
+    }
     if (rc == 0)
         rc = whole(root, "id", 1, INT32_MAX, &job.id, err);
     if (rc == 0)

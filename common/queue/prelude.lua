@@ -30,27 +30,29 @@ local function split(value)
     return value
 end
 
--- The job's key and its object, or nil and what is wrong with it.
+-- The job's key and its object, or nil and what is wrong with it. The worker's own parser (job.c) is stricter.
+local OPS = { upload = true, verify = true, repair = true, delete = true }
 local function decode(payload)
     if #payload > 65536 then
         return nil, 'longer than 64 KiB'
     end
     local ok, job = pcall(cjson.decode, payload)
-    if not ok or type(job) ~= 'table' then
+    if not ok or type(job) ~= 'table' or string.find(payload, '%z') then
         return nil, 'not a JSON object'
     end
-    if type(job.id) ~= 'number' or job.id < 1 or job.id > 9007199254740992 or job.id % 1 ~= 0 then
-        return nil, 'id is not a positive whole number'
+    if type(job.id) ~= 'number' or not (job.id >= 1 and job.id <= 2147483647) or job.id % 1 ~= 0 then
+        return nil, 'id is not a whole number from 1 to 2147483647'
     end
-    if type(job.op) ~= 'string' or not string.match(job.op, '^%l+$') then
-        return nil, 'op is not a name'
+    if type(job.op) ~= 'string' or not OPS[job.op] then
+        return nil, 'op is not upload, verify, repair or delete'
     end
     return job.op .. ':' .. int(job.id), job
 end
 
+-- cjson reads NaN too: it is neither above nor below anything.
 local function band_of(job)
     local p = job and job.priority
-    if type(p) ~= 'number' or p < 0 then
+    if type(p) ~= 'number' or not (p >= 0) then
         return 0
     end
     return math.min(math.floor(p), 9)
@@ -81,18 +83,40 @@ local function put_parked(key, why, payload)
     redis.call('HSET', JOBS, key, 'parked:' .. why .. ' - ' .. payload)
 end
 
-local function put_dead(payload, error, max)
-    if #payload > 4096 then
-        payload = string.sub(payload, 1, 4096)
+-- People and programs read the dead list: of text that isn't UTF-8, the bytes above 127 become '?'.
+local UTF8 = {
+    '\240[\144-\191][\128-\191][\128-\191]', '[\241-\243][\128-\191][\128-\191][\128-\191]',
+    '\244[\128-\143][\128-\191][\128-\191]', '\224[\160-\191][\128-\191]', '\237[\128-\159][\128-\191]',
+    '[\225-\236\238\239][\128-\191][\128-\191]', '[\194-\223][\128-\191]',
+}
+local function readable(text)
+    local rest = text
+    for _, pattern in ipairs(UTF8) do
+        rest = string.gsub(rest, pattern, ' ')
     end
-    local ok, job = pcall(cjson.decode, payload)
-    if not ok or type(job) ~= 'table' then
+    if string.find(rest, '[\128-\255]') then
+        text = string.gsub(text, '[\128-\255]', '?')
+    end
+    return text
+end
+
+-- A job keeps its members; of anything else the text is kept, as the member `job`. max nil: the next burial trims.
+local function put_dead(payload, error, max)
+    payload, error = readable(string.sub(payload, 1, 4096)), readable(error)
+    local key, job = decode(payload)
+    if not key then
         job = { job = payload }
     end
     job.error = error
     job.dead_at_ms = now_ms()
-    redis.call('LPUSH', DEAD, cjson.encode(job))
-    redis.call('LTRIM', DEAD, 0, max - 1)
+    local ok, line = pcall(cjson.encode, job) -- NaN can be read but not written
+    if not ok then
+        line = cjson.encode({ job = payload, error = error, dead_at_ms = job.dead_at_ms })
+    end
+    redis.call('LPUSH', DEAD, line)
+    if max then
+        redis.call('LTRIM', DEAD, 0, max - 1)
+    end
 end
 
 -- Takes a job out of retry or parked; the caller puts it elsewhere.

@@ -21,7 +21,9 @@ static struct redis_script *script_of(enum script which)
     static char texts[N_SCRIPTS][16384];
     struct redis_script *s = &scripts[which];
     if (s->text == NULL) {
-        snprintf(texts[which], sizeof texts[which], "%s\n%s", queue_lua_prelude, bodies[which]);
+        int n = snprintf(texts[which], sizeof texts[which], "%s\n%s", queue_lua_prelude, bodies[which]);
+        if (n >= (int)sizeof texts[which])
+            abort(); /* a script outgrew its room: seen by the first test that runs it */
         s->name = names[which];
         s->text = texts[which];
     }
@@ -120,21 +122,28 @@ void queue_turn(struct redis_client *redis, const char *queue, const struct queu
     call(redis, WORK, queue, &a, cb, data);
 }
 
+static bool strings(const redisReply *r)
+{
+    bool good = r->type == REDIS_REPLY_ARRAY;
+    for (size_t i = 0; good && i < r->elements; i++)
+        good = r->element[i]->type == REDIS_REPLY_STRING;
+    return good;
+}
+
 int queue_turn_read(const redisReply *r, struct queue_turn_result *ret, struct error *err)
 {
-    if (r->type != REDIS_REPLY_ARRAY || r->elements != 5 || r->element[0]->type != REDIS_REPLY_ARRAY ||
-        r->element[1]->type != REDIS_REPLY_ARRAY || r->element[2]->type != REDIS_REPLY_INTEGER ||
-        r->element[3]->type != REDIS_REPLY_INTEGER || r->element[4]->type != REDIS_REPLY_INTEGER)
+    if (r->type != REDIS_REPLY_ARRAY || r->elements != 6 || !strings(r->element[0]) ||
+        !strings(r->element[1]) || r->element[2]->type != REDIS_REPLY_INTEGER ||
+        r->element[3]->type != REDIS_REPLY_INTEGER || r->element[4]->type != REDIS_REPLY_INTEGER ||
+        !strings(r->element[5]) || r->element[5]->elements != r->element[1]->elements)
         return error_set(err, ERROR_PROTOCOL, true, "Redis: unexpected answer of the work script");
-    for (size_t i = 0; i < r->element[1]->elements; i++)
-        if (r->element[1]->element[i]->type != REDIS_REPLY_STRING)
-            return error_set(err, ERROR_PROTOCOL, true, "Redis: unexpected answer of the work script");
     *ret = (struct queue_turn_result){
         .lost = r->element[0],
         .claimed = r->element[1],
         .malformed = r->element[2]->integer,
         .duplicates = r->element[3]->integer,
         .next_due_ms = r->element[4]->integer,
+        .keys = r->element[5],
     };
     return 0;
 }

@@ -51,10 +51,11 @@ struct queue_turn {
 
 struct queue_turn_result {
     const redisReply *claimed; /* array of payload strings */
+    const redisReply *keys;    /* array of their job keys: to settle a line that job_parse refuses */
     const redisReply *lost;    /* array of settled keys that were not ours any more */
     int64_t malformed;         /* buried */
     int64_t duplicates;        /* dropped */
-    int64_t next_due_ms;       /* until the next retry is due; -1 = none */
+    int64_t next_due_ms;       /* until the next retry is due, at most a day; -1 = none */
 };
 /* Reads work.lua's answer; ERROR_PROTOCOL when it has another shape. */
 int queue_turn_read(const redisReply *reply, struct queue_turn_result *ret, struct error *err);

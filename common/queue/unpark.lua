@@ -7,11 +7,14 @@ local moved = 0
 if count > 0 then
     local got = redis.call('LPOP', list, int(count)) or {}
     for i = #got, 1, -1 do
-        local key = decode(got[i])
-        if key and split(redis.call('HGET', JOBS, key)) == 'parked:' .. why then
+        local key, wrong = decode(got[i])
+        local place = key and split(redis.call('HGET', JOBS, key))
+        if not key then
+            put_dead(got[i], 'malformed job in parked:' .. why .. ': ' .. wrong)
+        elseif not place or place == 'parked:' .. why then
             put_ready(key, got[i], true)
             moved = moved + 1
-        end
+        end -- else: stands elsewhere, this copy was pushed by hand
     end
 end
 for i = #ARGV, 3, -1 do

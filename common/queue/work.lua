@@ -6,7 +6,7 @@
 --   outcome = ack | retry (argument: delay in ms) | park (why) | bury (error) | ready (goes to the head of its band)
 -- The i-th claimed job has token first_token + i - 1.
 -- Answer: { keys that were not ours any more, claimed payloads, malformed jobs buried, duplicates dropped,
---           ms until the next retry is due or -1 }
+--           ms until the next retry is due (at most a day) or -1, keys of the claimed jobs }
 local worker, host, lease_ms, want = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local first_token, starving_before, dead_max = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
 local n_settle = tonumber(ARGV[8])
@@ -56,16 +56,21 @@ if n_settle > 0 then
 end
 
 -- Claim.
-local claimed, malformed, duplicates = {}, 0, 0
+local claimed, claimed_keys, malformed, duplicates = {}, {}, 0, 0
 if want > 0 then
     local due = redis.call('ZRANGEBYSCORE', RETRY, '-inf', int(now), 'LIMIT', 0, 100)
     for _, payload in ipairs(due) do
         redis.call('ZREM', RETRY, payload)
-        local key = decode(payload)
+        local key, why = decode(payload)
         if key then
-            put_ready(key, payload, false)
+            local place, _, own = split(redis.call('HGET', JOBS, key))
+            if not place or (own == payload and string.sub(place, 1, 6) == 'retry:') then
+                put_ready(key, payload, false)
+            else
+                duplicates = duplicates + 1
+            end
         else
-            put_dead(payload, 'malformed job in the retry set', dead_max)
+            put_dead(payload, 'malformed job in the retry set: ' .. why, dead_max)
             malformed = malformed + 1
         end
     end
@@ -104,7 +109,7 @@ if want > 0 then
             if ok and type(job) == 'table' and type(job.enqueued_at) == 'string' then
                 heads[p] = job.enqueued_at
             else
-                heads[p] = nil
+                heads[p] = head and '' -- of unknown age: goes first, so that it never hides those behind it
             end
             return head
         end
@@ -153,6 +158,7 @@ if want > 0 then
             if free and not seen[key] then
                 seen[key] = true
                 claimed[#claimed + 1] = payloads[i]
+                claimed_keys[#claimed] = key
                 places[#places + 1] = key
                 places[#places + 1] = active_place .. ' ' .. int(first_token + #claimed - 1) .. ' ' .. payloads[i]
                 leases[#leases + 1] = int(now + lease_ms)
@@ -173,4 +179,5 @@ if rung > 0 then
 end
 
 local next_due = redis.call('ZRANGE', RETRY, 0, 0, 'WITHSCORES')
-return { lost, claimed, malformed, duplicates, next_due[2] and math.max(0, tonumber(next_due[2]) - now) or -1 }
+local next_due_ms = next_due[2] and math.min(math.max(0, tonumber(next_due[2]) - now), 86400000) or -1
+return { lost, claimed, malformed, duplicates, next_due_ms, claimed_keys }
