@@ -163,14 +163,8 @@ static void on_ended(void *data, const struct pg_results *results, const struct 
         if (strcmp(status, "completed") == 0 && host && strcmp(host, w->host) == 0)
             upkeep_remove_staged(w, pg_int(backups, row, 0, 0), pg_int(backups, row, 2, 0));
     }
-    if (b->sequential) {
-        const PGresult *next = results->results[b->index + 2];
-        for (int row = 0; row < PQntuples(next); row++) {
-            char key[JOB_KEY_SIZE];
-            job_key(JOB_UPLOAD, pg_int(next, row, 0, 0), key);
-            dispatch_unpark(w, pg_text(next, row, 1), "order", 0, key);
-        }
-    }
+    if (b->sequential)
+        dispatch_unpark_rows(w, "order", results->results[b->index + 2]);
     w->end_single = false;
     free(b);
     worker_work_changed(w);

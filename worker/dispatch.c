@@ -38,7 +38,7 @@ static void on_recheck(void *data, const struct pg_results *results, const struc
     (void)err; /* the reconciler asks again */
     const PGresult *r = results ? results->results[0] : NULL;
     for (int i = 0; r && i < PQntuples(r); i++)
-        dispatch_unpark(c->worker, c->queue, c->why, 0, pg_text(r, i, 0));
+        dispatch_unpark(c->worker, c->queue, c->why, pg_text(r, i, 0));
     free(c);
 }
 
@@ -289,11 +289,41 @@ static void on_answer_ignored(void *data, const redisReply *reply, const struct 
         log_debug("Redis: %s", err->message); /* the reconciler does it again */
 }
 
-void dispatch_unpark(struct worker *w, const char *queue, const char *why, int count, const char *key)
+static void unpark(struct worker *w, const char *queue, const char *why, int count, const char *const *keys,
+                   int n)
 {
     w->asking++;
-    queue_unpark(w->redis, queue, why, count, &key, key ? 1 : 0, on_answer_ignored, w);
+    queue_unpark(w->redis, queue, why, count, keys, n, on_answer_ignored, w);
     dispatch_wake(w);
+}
+
+void dispatch_unpark_one(struct worker *w, const char *queue, const char *why)
+{
+    unpark(w, queue, why, 1, NULL, 0);
+}
+
+void dispatch_unpark(struct worker *w, const char *queue, const char *why, const char *key)
+{
+    unpark(w, queue, why, 0, &key, 1);
+}
+
+void dispatch_unpark_rows(struct worker *w, const char *why, const PGresult *rows)
+{
+    enum { MAX = 256 };
+    char keys[MAX][JOB_KEY_SIZE];
+    const char *pointers[MAX];
+    int n = 0;
+    for (int i = 0; i < PQntuples(rows); i++) {
+        const char *queue = pg_text(rows, i, 1);
+        job_key(JOB_UPLOAD, pg_int(rows, i, 0, 0), keys[n]);
+        pointers[n] = keys[n];
+        n++;
+        bool last = i + 1 == PQntuples(rows) || strcmp(pg_text(rows, i + 1, 1), queue) != 0;
+        if (last || n == MAX) {
+            unpark(w, queue, why, 0, pointers, n);
+            n = 0;
+        }
+    }
 }
 
 struct heartbeat {

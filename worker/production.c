@@ -35,15 +35,6 @@ static void production_free(struct production *p)
     worker_work_changed(w);
 }
 
-static void unpark(struct worker *w, const PGresult *rows)
-{
-    for (int i = 0; i < PQntuples(rows); i++) {
-        char key[JOB_KEY_SIZE];
-        job_key(JOB_UPLOAD, pg_int(rows, i, 0, 0), key);
-        dispatch_unpark(w, pg_text(rows, i, 1), "artifact", 0, key);
-    }
-}
-
 static void on_end_written(void *data, const struct pg_results *results, const struct error *err)
 {
     struct production *p = data;
@@ -68,7 +59,7 @@ static void on_end_written(void *data, const struct pg_results *results, const s
                  p->backup_id, p->fence);
         staging_remove(w->settings->staging_dir, p->backup_id, p->fence);
     } else {
-        unpark(w, results->results[index + 1]);
+        dispatch_unpark_rows(w, "artifact", results->results[index + 1]);
     }
     production_free(p);
 }

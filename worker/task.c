@@ -361,7 +361,7 @@ void task_ended(struct task *t, enum row_written written)
     }
     if (t->row.limited) {
         snprintf(why, sizeof why, "full:%lld", (long long)t->row.destination_id);
-        dispatch_unpark(w, t->queue->name, why, 1, NULL);
+        dispatch_unpark_one(w, t->queue->name, why);
     }
 }
 

@@ -173,7 +173,11 @@ void worker_complain(struct worker *w, const char *what, const struct error *err
 /* dispatch.c: Redis */
 void dispatch_flush(struct worker *w);
 void dispatch_wake(struct worker *w); /* all queues may have jobs */
-void dispatch_unpark(struct worker *w, const char *queue, const char *why, int count, const char *key);
+/* Out of a parked list, for what may go now; only a shortcut, the reconciler judges every list anyway. */
+void dispatch_unpark(struct worker *w, const char *queue, const char *why, const char *key);
+void dispatch_unpark_one(struct worker *w, const char *queue,
+                         const char *why); /* the first, whichever it is */
+void dispatch_unpark_rows(struct worker *w, const char *why, const PGresult *rows); /* (id, queue) */
 void dispatch_heartbeat(struct worker *w);
 
 /* batch.c: PostgreSQL */
