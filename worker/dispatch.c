@@ -84,7 +84,7 @@ static bool working_on(const struct worker *w, const struct job *job)
     return false;
 }
 
-static void claim(struct worker_queue *q, const redisReply *payload, int64_t token)
+static void claim(struct worker_queue *q, const redisReply *payload, const char *key, int64_t token)
 {
     struct worker *w = q->worker;
     struct job job;
@@ -92,23 +92,14 @@ static void claim(struct worker_queue *q, const redisReply *payload, int64_t tok
     bool good = job_parse(payload->str, payload->len, &job, &err) == 0;
     bool doubled = good && working_on(w, &job);
     struct task *t = task_new(q, payload->str, payload->len, token);
-    if (good) {
+    snprintf(t->key, sizeof t->key, "%s", key); /* as the scripts read it, also from a line we refuse */
+    if (good)
         t->job = job;
-        job_key(job.op, job.id, t->key);
-    }
     if (!good || job.op != JOB_UPLOAD) {
         if (good)
             error_set(&err, ERROR_UNSUPPORTED, false, "this version doesn't know how to %s",
                       job_op_name(job.op));
         log_warn("queue %s: job goes to dead: %s: %.200s", q->name, err.message, t->payload);
-        /* the scripts made its key from the same line: id and op as they read them */
-        if (!good) {
-            json_t *root = json_loadb(payload->str, payload->len, 0, NULL);
-            const char *op = json_string_value(json_object_get(root, "op"));
-            snprintf(t->key, sizeof t->key, "%.20s:%.0f", op ? op : "",
-                     json_number_value(json_object_get(root, "id")));
-            json_decref(root);
-        }
         task_settle(t, QUEUE_BURY, err.message);
     } else if (doubled) {
         task_settle_later(t, 5000); /* Redis forgot that we hold it: the task under way decides */
@@ -154,7 +145,7 @@ static void on_turn(void *data, const redisReply *reply, const struct error *err
     for (int i = 0; i < turn->n; i++)
         task_free(turn->tasks[i]);
     for (size_t i = 0; i < result.claimed->elements; i++)
-        claim(q, result.claimed->element[i], turn->first_token + (int64_t)i);
+        claim(q, result.claimed->element[i], result.keys->element[i]->str, turn->first_token + (int64_t)i);
     if (want > 0) {
         q->hungry = (int)result.claimed->elements == want || result.malformed > 0 || result.duplicates > 0;
         if (result.next_due_ms >= 0 && !q->hungry) {

@@ -8,6 +8,7 @@ import redis as redis_module
 
 from harness.queue_scripts import BELL_MAX, HOUR, Queue, Settle, job, key_of
 from harness.servers import Redis
+from harness.waiting import wait_for
 
 @pytest.fixture(scope="module")
 def server(session_dir):
@@ -598,3 +599,23 @@ def test_lists_show_plain_json(queue, server):
     queue.enqueue(job(301, priority=2))
     (line,) = server.client().lrange("bm:{default}:ready:2", 0, -1)
     assert json.loads(line)["id"] == 301
+
+
+def test_a_worker_buries_what_only_its_own_parser_refuses(bm):
+    """... once, and goes on with the jobs behind it."""
+    base = bm.destination("disk")
+    bm.command_database("greeting", "echo", "hello")
+    bm.assign("greeting", "disk")
+    queue = Queue(redis_module.Redis(unix_socket_path=bm.redis.socket))
+    refused = [b'{"id":900001,"op":"upload","backup":"\xff\xfe"}', b'{"id":9,"id":900002,"op":"upload"}',
+               b'{"id":900003,"op":"upload","priority":NaN}', b'{"id":900004,"op":"upload","x":"\\u0000"}',
+               b'{"id":900005,"op":"upload","attempt":-1}', b"[" * 300]  # fmt: skip
+    queue.redis.rpush(queue.key("ready:0"), *refused)
+    backup = bm.run("greeting")
+    bm.worker()
+    assert bm.wait_ended(backup)["status"] == "completed"
+    bm.assert_tidy(base)
+    wait_for(lambda: not queue.redis.exists(queue.key("jobs"), queue.key("lease"), queue.key("ready:0")), 60, "an empty queue")
+    dead = queue.dead()
+    assert len(dead) == len(refused) and all(d["error"].startswith("malformed job: ") for d in dead), dead
+    assert bm.ctl("queue", "list", "--state", "dead", json=True)
