@@ -603,3 +603,62 @@ def test_fsck_compares_rows(bm):
     found = {(x["key"].split(":")[0], x["invariant"]) for x in fsck(bm)["breaches"]}
     assert found == {("upload", 6), ("backup", 6)}
     assert bm.backup(backup)["status"] == "pending"
+
+
+# -- status, doctor
+
+
+def test_status(bm):
+    backup = two_copies(bm)
+    status = bm.ctl("status", json=True)
+    assert status["backups"]["total"] == 1 and status["backups"]["pending"] == 1
+    assert status["databases"][0]["last_backup_id"] == backup and status["queues"][0]["ready"] == 2
+    assert status["running"] == []
+    text = bm.ctl("status").stdout
+    assert "nothing is being uploaded" in text and "READY" in text
+
+
+def doctor(bm, **env):
+    done = bm.ctl("doctor", "--json", check=False, env=env)
+    found = json.loads(done.stdout)
+    assert done.returncode == (1 if any(f["level"] == "FAIL" for f in found) else 0), done
+    assert all(f["advice"] for f in found if f["level"] != "OK")
+    return {f["check"]: (f["level"], f["message"]) for f in found}
+
+
+def test_doctor(bm, source_database):
+    bm.directory("staging")
+    base = bm.destination("disk", type="local_external")
+    bm.postgres_database("pg", source_database)
+    bm.assign("pg", "disk")
+    found = doctor(bm)
+    assert not [f for f in found.items() if f[1][0] == "FAIL"], found
+    for check in ("PostgreSQL", "schema", "PostgreSQL clock", "Redis", "Redis clock", "Redis maxmemory-policy", "pg_dump", "database pg"):
+        assert found[check][0] == "OK", found[check]
+    assert "rebuilt from PostgreSQL" in found["Redis persistence"][1]
+    assert found["workers of queue default"][0] == "WARN"
+    assert "staging" in found["staging directory"][1]
+    assert "OK    PostgreSQL: reachable" in bm.ctl("doctor").stdout
+
+    bm.redis.client().config_set("maxmemory-policy", "allkeys-lru")
+    os.rename(base, base + ".away")
+    bm.query("UPDATE databases SET port = 1")
+    found = doctor(bm, BM_PG_DUMP="/no/such/pg_dump", BM_STAGING_DIR="/etc/passwd")
+    for check in ("Redis maxmemory-policy", "destination disk", "pg_dump", "staging directory"):
+        assert found[check][0] == "FAIL", (check, found[check])
+    assert found["database pg"][0] == "WARN"
+    found = doctor(bm, BM_QUEUES="other")
+    assert "on their machine" in found["destination disk"][1]
+
+
+def test_doctor_without_servers(bm):
+    found = doctor(bm, BM_DATABASE_URL="postgresql://u:hunter2@127.0.0.1:1/x", BM_REDIS_URL="redis://:hunter2@127.0.0.1:1")
+    assert found["PostgreSQL"][0] == "FAIL" and found["Redis"][0] == "FAIL"
+    assert "hunter2" not in str(found) and "127.0.0.1" in found["Redis"][1]
+
+
+def test_doctor_asks_for_the_migration(programs, postgres, redis, empty_database, env, tmp):
+    bm = System(programs, postgres, redis, empty_database, tmp, {**env, "BM_DATABASE_URL": postgres.dsn(empty_database)})
+    assert doctor(bm)["schema"][0] == "FAIL"
+    assert "-> backupctl migrate up" in bm.ctl("doctor", check=False).stdout
+    bm.close()
