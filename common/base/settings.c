@@ -46,7 +46,7 @@ static const struct option_row options[] = {
      "backoff: window of the first retry"},
     {"BM_RETRY_CAP_MS", NUMBER, AT(retry_cap_ms), SETTINGS_WORKER, false, "300000", 1, 86400000,
      "backoff: largest window"},
-    {"BM_MAX_ATTEMPTS", NUMBER, AT(max_attempts), SETTINGS_WORKER, false, "8", 1, 1000,
+    {"BM_MAX_ATTEMPTS", NUMBER, AT(max_attempts), SETTINGS_WORKER, false, "8", 1, 1000000,
      "attempts before a copy is failed for good"},
     {"BM_LEASE_SECONDS", NUMBER, AT(lease_seconds), QUEUE, false, "60", 2, 86400,
      "how long a silent worker keeps its jobs"},
