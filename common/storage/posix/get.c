@@ -91,8 +91,9 @@ static int write_piece(struct posix_get *self, size_t size, struct error *err)
     return 0;
 }
 
-static void run_item(struct posix_op *op, struct error *err)
+static void run_item(struct posix_op *op, int lane, struct error *err)
 {
+    (void)lane;
     struct posix_get *self = (struct posix_get *)op;
     if (self->fd < 0 && open_object(self, err) < 0)
         return;

@@ -1,11 +1,11 @@
-/* What the operations of this driver share: blocking work in the thread pool, one or two items at a time. */
+/* What the operations of this driver share: blocking work in the thread pool, a few items at a time. */
 #pragma once
 
 #include <stdatomic.h>
 
 #include "storage/driver.h"
 
-#define POSIX_LANES 2
+#define POSIX_LANES 3
 
 struct posix_op;
 
@@ -14,7 +14,7 @@ struct posix_lane {
     struct posix_op *op;
     int index;
     bool busy;
-    void (*run)(struct posix_op *op, struct error *err); /* in the pool */
+    void (*run)(struct posix_op *op, int lane, struct error *err); /* in the pool */
     struct error err;
 };
 
@@ -28,7 +28,8 @@ struct posix_op {
 };
 
 void posix_op_init(struct posix_op *op, uv_loop_t *loop, void (*step)(struct posix_op *op, int lane));
-void posix_op_submit(struct posix_op *op, int lane, void (*run)(struct posix_op *op, struct error *err));
+void posix_op_submit(struct posix_op *op, int lane,
+                     void (*run)(struct posix_op *op, int lane, struct error *err));
 bool posix_op_busy(const struct posix_op *op);
 void posix_op_cancel(struct storage_op *op);
 

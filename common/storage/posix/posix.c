@@ -27,7 +27,7 @@ void posix_op_init(struct posix_op *op, uv_loop_t *loop, void (*step)(struct pos
 static void on_work(uv_work_t *work)
 {
     struct posix_lane *lane = work->data;
-    lane->run(lane->op, &lane->err);
+    lane->run(lane->op, lane->index, &lane->err);
 }
 
 static void on_after_work(uv_work_t *work, int status)
@@ -42,7 +42,8 @@ static void on_after_work(uv_work_t *work, int status)
     op->step(op, lane->index);
 }
 
-void posix_op_submit(struct posix_op *op, int lane_index, void (*run)(struct posix_op *op, struct error *err))
+void posix_op_submit(struct posix_op *op, int lane_index,
+                     void (*run)(struct posix_op *op, int lane, struct error *err))
 {
     struct posix_lane *lane = &op->lanes[lane_index];
     assert(!lane->busy);
@@ -131,8 +132,9 @@ struct posix_stat {
     struct storage_stat_result result;
 };
 
-static void run_stat(struct posix_op *op, struct error *err)
+static void run_stat(struct posix_op *op, int lane, struct error *err)
 {
+    (void)lane;
     struct posix_stat *self = (struct posix_stat *)op;
     const struct storage_location *location = &self->request->location;
     const char *key = self->request->key;
@@ -222,8 +224,9 @@ static void delete_object(struct posix_delete *self, int dir_fd, const char *nam
     }
 }
 
-static void run_delete(struct posix_op *op, struct error *err)
+static void run_delete(struct posix_op *op, int lane, struct error *err)
 {
+    (void)lane;
     struct posix_delete *self = (struct posix_delete *)op;
     const struct storage_delete *request = self->request;
     const char *key = request->key ? request->key : request->near_key;

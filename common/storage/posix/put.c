@@ -6,7 +6,7 @@
  *      +-- something stands there already ---------------------^
  *
  * - PREPARE: right disk, room, directories, older temporary files away, a new temporary file
- * - COPY: chunks; lane 0 reads one from the source and hashes it, lane 1 writes the one before it
+ * - COPY: chunks; lane 0 reads one from the source and hashes it, the others write those before it
  * - SYNC: digest as expected, fsync
  * - READ_BACK (storage_config "read_back"): the file is hashed as the disk holds it, not the page cache
  * - PUBLISH: final name, never over another object; fsync of the directory
@@ -19,8 +19,9 @@
  *
  * Disks are written with O_DIRECT into space reserved beforehand where the file system is known to like that;
  * elsewhere through the page cache, with write-back begun early. The digest covers the very buffers that are
- * written. copy_file_range is not used: hashing needs the bytes in memory anyhow, it was slower here, and on
- * file systems with reflinks the "copy" would share the artifact's blocks and their fate.
+ * written. copy_file_range is not used: hashing needs the bytes in memory anyhow, and on
+ * file systems with reflinks the "copy" would share the artifact's blocks and their fate. Two writers keep
+ * the disk busy while a busy machine is late with the next chunk.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -28,10 +29,10 @@
 #include "storage/posix/put.h"
 
 #define SMALL_MAX ((uint64_t)1 << 20)
-#define CHUNK_MAX ((uint64_t)4 << 20)
-#define CHUNK_MIN ((uint64_t)256 << 10)
-#define BUFFERS_MAX ((uint64_t)24 << 20) /* bytes of all copies together, while CHUNK_MIN allows */
-#define BUFFERS_SHARE 3                  /* a new copy takes at most this part of what is left */
+#define CHUNK_MAX ((uint64_t)2 << 20)
+#define CHUNK_MIN ((uint64_t)128 << 10)
+#define BUFFERS_MAX ((uint64_t)16 << 20) /* bytes of all copies together, while CHUNK_MIN allows */
+#define BUFFERS_SHARE 2                  /* a new copy takes at most this part of what is left */
 #define GROUP_MIN 3                      /* small files under way that make a group worth it */
 
 static _Atomic uint64_t buffers_in_use; /* bytes, by all large copies */
@@ -86,21 +87,24 @@ static int run_state(struct posix_put *self, struct error *err)
     return error_set(err, ERROR_SYSTEM, false, "bug: state %d of a copy", (int)self->state);
 }
 
-static void on_run_state(struct posix_op *op, struct error *err)
+static void on_run_state(struct posix_op *op, int lane, struct error *err)
 {
+    (void)lane;
     run_state((struct posix_put *)op, err);
 }
 
-static void on_run_read(struct posix_op *op, struct error *err)
+static void on_run_read(struct posix_op *op, int lane, struct error *err)
 {
+    (void)lane;
     if (posix_op_check_cancel(op, err) == 0)
         put_run_read((struct posix_put *)op, err);
 }
 
-static void on_run_write(struct posix_op *op, struct error *err)
+static void on_run_write(struct posix_op *op, int lane, struct error *err)
 {
+    struct posix_put *self = (struct posix_put *)op;
     if (posix_op_check_cancel(op, err) == 0)
-        put_run_write((struct posix_put *)op, err);
+        put_run_write(self, self->writing[lane - 1], err);
 }
 
 static bool wants_group(const struct posix_put *self)
@@ -125,8 +129,8 @@ static void run_small(struct posix_put *self, bool alone, struct error *err)
             run_state(self, first);
         } else if (put_run_read(self, first) == 0) {
             put_count_read(self);
-            if (put_run_write(self, first) == 0)
-                put_count_write(self);
+            if (put_run_write(self, 0, first) == 0)
+                put_count_write(self, 0);
         }
         self->state = next_state(self, err->code != 0);
     }
@@ -145,13 +149,15 @@ void put_finish(struct posix_put *self)
     put->done(put, err.code ? NULL : &result, err.code ? &err : NULL);
 }
 
-static void on_run_small(struct posix_op *op, struct error *err)
+static void on_run_small(struct posix_op *op, int lane, struct error *err)
 {
+    (void)lane;
     run_small((struct posix_put *)op, false, err);
 }
 
-static void on_run_alone(struct posix_op *op, struct error *err)
+static void on_run_alone(struct posix_op *op, int lane, struct error *err)
 {
+    (void)lane;
     run_small((struct posix_put *)op, true, err);
 }
 
@@ -170,17 +176,31 @@ static void step_small(struct posix_op *op, int lane)
         put_group_join(self);
 }
 
-/* COPY keeps both lanes going; two buffers stand between them. */
+/* COPY keeps all lanes going; the buffers stand between them. */
 static void submit_copy(struct posix_put *self)
 {
     struct posix_op *op = &self->op;
     if (op->err.code)
         return;
     if (!op->lanes[0].busy && self->chunks_read < put_chunk_count(self) &&
-        self->chunks_read - self->chunks_written < PUT_BUFFERS)
+        !self->buffer_busy[self->chunks_read % PUT_BUFFERS]) {
+        self->buffer_busy[self->chunks_read % PUT_BUFFERS] = true;
         posix_op_submit(op, 0, on_run_read);
-    if (!op->lanes[1].busy && self->chunks_written < self->chunks_read)
-        posix_op_submit(op, 1, on_run_write);
+    }
+    for (int lane = 1; lane <= PUT_WRITERS; lane++) {
+        if (op->lanes[lane].busy || self->write_next == self->chunks_read)
+            continue;
+        self->writing[lane - 1] = self->write_next++;
+        posix_op_submit(op, lane, on_run_write);
+    }
+}
+
+static void count_copied(struct posix_put *self, int lane)
+{
+    if (lane == 0)
+        put_count_read(self);
+    else
+        put_count_write(self, self->writing[lane - 1]);
 }
 
 static void step_large(struct posix_op *op, int lane)
@@ -188,7 +208,7 @@ static void step_large(struct posix_op *op, int lane)
     struct posix_put *self = (struct posix_put *)op;
     if (self->state == PUT_COPY) {
         if (!op->lanes[lane].err.code)
-            lane == 0 ? put_count_read(self) : put_count_write(self);
+            count_copied(self, lane);
         submit_copy(self);
         if (posix_op_busy(op))
             return;

@@ -7,7 +7,8 @@
 #include "storage/posix/op.h"
 #include "storage/posix/path.h"
 
-#define PUT_BUFFERS 2
+#define PUT_BUFFERS 3
+#define PUT_WRITERS 2 /* lanes 1..PUT_WRITERS */
 
 enum put_state {
     PUT_PREPARE,
@@ -32,14 +33,16 @@ struct posix_put {
     char temp[PATH_TEMP_NAME_SIZE];
     bool temp_exists;
     bool published;
-    bool known_disk; /* a file system whose O_DIRECT, fallocate and syncfs are as good as they promise */
-    bool direct;     /* O_DIRECT is on */
+    bool known_disk;    /* a file system whose O_DIRECT, fallocate and syncfs are as good as they promise */
+    atomic_bool direct; /* O_DIRECT is on */
 
     uint64_t chunk_size;
     char *buffers[PUT_BUFFERS];
-    uint64_t buffer_size; /* a whole chunk, or as much as a short file needs */
-    uint64_t chunks_read, chunks_written;
-    uint64_t hashed, to_hash; /* bytes of READ_BACK or COMPARE */
+    uint64_t buffer_size;          /* a whole chunk, or as much as a short file needs */
+    bool buffer_busy[PUT_BUFFERS]; /* from the start of its read to the end of its write */
+    uint64_t chunks_read, write_next, chunks_written;
+    uint64_t writing[PUT_WRITERS]; /* chunk of each writer */
+    uint64_t hashed, to_hash;      /* bytes of READ_BACK or COMPARE */
     struct digest *digest;
     bool digest_checked;
     struct storage_put_result result;
@@ -51,7 +54,7 @@ struct posix_put {
 /* The steps, in the pool: 0 or a negative code with err filled. */
 int put_run_prepare(struct posix_put *self, struct error *err);
 int put_run_read(struct posix_put *self, struct error *err);
-int put_run_write(struct posix_put *self, struct error *err);
+int put_run_write(struct posix_put *self, uint64_t chunk, struct error *err);
 int put_run_sync(struct posix_put *self, struct error *err);
 int put_run_read_back(struct posix_put *self, struct error *err);
 int put_run_publish(struct posix_put *self, struct error *err);
@@ -65,7 +68,7 @@ int put_check_published(struct posix_put *self, struct error *err);
 
 /* After put_run_read and put_run_write; loop thread, or the pool for a small file. */
 void put_count_read(struct posix_put *self);
-void put_count_write(struct posix_put *self);
+void put_count_write(struct posix_put *self, uint64_t chunk);
 
 /* Buffers and digest: made when they aren't there, given back while a file only waits. */
 int put_make_buffers(struct posix_put *self, struct error *err);

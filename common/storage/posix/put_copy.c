@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -75,6 +76,15 @@ static int make_temp(struct posix_put *self, struct error *err)
     return 0;
 }
 
+/* Large ones past malloc, whose arenas (one per thread) would keep them. */
+static char *make_buffer(const struct posix_put *self)
+{
+    if (self->small)
+        return aligned_alloc(ALIGNMENT, self->buffer_size);
+    void *buffer = mmap(NULL, self->buffer_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return buffer == MAP_FAILED ? NULL : buffer;
+}
+
 int put_make_buffers(struct posix_put *self, struct error *err)
 {
     int n = self->small ? 1 : PUT_BUFFERS;
@@ -82,7 +92,7 @@ int put_make_buffers(struct posix_put *self, struct error *err)
     if (self->buffer_size == 0)
         self->buffer_size = ALIGNMENT;
     for (int i = 0; i < n && self->buffers[i] == NULL; i++) {
-        self->buffers[i] = aligned_alloc(ALIGNMENT, self->buffer_size);
+        self->buffers[i] = make_buffer(self);
         if (self->buffers[i] == NULL)
             return error_set(err, ERROR_SYSTEM, true, "out of memory");
     }
@@ -96,7 +106,10 @@ int put_make_buffers(struct posix_put *self, struct error *err)
 void put_release_buffers(struct posix_put *self)
 {
     for (int i = 0; i < PUT_BUFFERS; i++) {
-        free(self->buffers[i]);
+        if (self->small)
+            free(self->buffers[i]);
+        else if (self->buffers[i])
+            munmap(self->buffers[i], self->buffer_size);
         self->buffers[i] = NULL;
     }
     digest_free(self->digest);
@@ -172,30 +185,34 @@ int put_run_read(struct posix_put *self, struct error *err)
     return 0;
 }
 
-int put_run_write(struct posix_put *self, struct error *err)
+static void no_direct(struct posix_put *self)
 {
-    uint64_t chunk = self->chunks_written;
+    fcntl(self->temp_fd, F_SETFL, O_RDWR);
+    self->direct = false;
+}
+
+int put_run_write(struct posix_put *self, uint64_t chunk, struct error *err)
+{
     const char *buffer = self->buffers[chunk % PUT_BUFFERS];
     uint64_t size = put_chunk_bytes(self, chunk);
     uint64_t start = chunk * self->chunk_size;
     for (uint64_t n = 0; n < size;) {
         uint64_t want = size - n;
-        if (self->direct &&
+        bool direct = self->direct; /* another lane may turn it off */
+        if (direct &&
             (want < ALIGNMENT || n % ALIGNMENT != 0)) { /* the file's tail, or after a short write */
-            fcntl(self->temp_fd, F_SETFL, O_RDWR);
-            self->direct = false;
+            no_direct(self);
+            continue;
         }
-        if (self->direct)
+        if (direct)
             want &= ~(ALIGNMENT - 1);
         ssize_t k = pwrite(self->temp_fd, buffer + n, want, (off_t)(start + n));
-        if (k < 0 && self->direct && (errno == EINVAL || errno == EOPNOTSUPP)) {
-            fcntl(self->temp_fd, F_SETFL, O_RDWR);
-            self->direct = false;
-        } else if (k < 0 && errno != EINTR) {
+        if (k < 0 && direct && (errno == EINVAL || errno == EOPNOTSUPP))
+            no_direct(self);
+        else if (k < 0 && errno != EINTR)
             return put_fail_errno(self, err, "writing");
-        } else if (k > 0) {
+        else if (k > 0)
             n += (uint64_t)k;
-        }
     }
     if (!self->direct && !self->small)
         sync_file_range(self->temp_fd, (off_t)start, (off_t)size, SYNC_FILE_RANGE_WRITE);
@@ -207,9 +224,10 @@ void put_count_read(struct posix_put *self)
     self->chunks_read++;
 }
 
-void put_count_write(struct posix_put *self)
+void put_count_write(struct posix_put *self, uint64_t chunk)
 {
-    uint64_t bytes = put_chunk_bytes(self, self->chunks_written);
+    uint64_t bytes = put_chunk_bytes(self, chunk);
+    self->buffer_busy[chunk % PUT_BUFFERS] = false;
     self->chunks_written++;
     atomic_fetch_add(&self->request->bytes_done, bytes);
 }
