@@ -15,8 +15,8 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "base/digest.h"
 #include "artifact/source.h"
+#include "base/digest.h"
 #include "base/error.h"
 
 struct producer;
