@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "backup.h"
+#include "backup_copies.h"
 #include "backup_view.h"
 #include "catalog_commands.h"
 #include "relay.h"
@@ -290,6 +291,16 @@ static const struct flag list_flags[] = {
 static const struct flag retry_flags[] = {
     {"destination", "NAME", "only the copy there; default all that failed", NULL, false}, {0}};
 
+static const struct flag restore_flags[] = {
+    {"from", "NAME", "the copy at this destination; default the first that is whole", NULL, false},
+    {"output", "FILE", "where to, - is standard output; default its own name, here", NULL, false},
+    {"decode", NULL, "decompress it", NULL, false},
+    {0}};
+static const struct flag verify_flags[] = {
+    {"deep", NULL, "read every byte and compare the SHA-256", NULL, false},
+    {"destination", "NAME", "only the copy there", NULL, false},
+    {0}};
+
 static const struct command commands[] = {
     {"run", "DATABASE", "Back it up now, to every destination that serves it", NULL, 1, 1, false, true, 0,
      run_flags, run_run},
@@ -299,6 +310,14 @@ static const struct command commands[] = {
      0, retry_flags, run_retry},
     {"cancel", "ID", "Stop what is unfinished; completed copies stay", NULL, 1, 1, false, false, 0, NULL,
      run_cancel},
+    {"restore", "ID", "Read a copy back, its SHA-256 verified",
+     "A copy that can't be read or is damaged is skipped for the next one. A file gets its name only when it is\n"
+     "whole and right; for standard output the copy is checked first and then read again.",
+     1, 1, false, false, 0, restore_flags, run_restore},
+    {"verify", "ID", "Check that the copies are there and have their size", NULL, 1, 1, false, true, 0,
+     verify_flags, run_verify},
+    {"delete", "ID", "Delete a backup: its copies, then its record", NULL, 1, 1, false, false, 0, NULL,
+     run_delete},
     {0}};
 
 const struct group group_backup = {"backup", "Backups", commands};

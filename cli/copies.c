@@ -140,3 +140,21 @@ int copies_delete(const struct copies_place *place, const char *key, bool *ret_e
         *ret_existed = o.existed;
     return rc;
 }
+
+int copies_sweep(const struct copies_place *place, const char *key, int64_t row_id, int64_t fence,
+                 struct error *err)
+{
+    uv_loop_t loop;
+    struct outcome o = {0};
+    struct storage_op *op;
+    if (open_loop(&loop, err))
+        return err->code;
+    struct storage_delete del = {.loop = &loop,
+                                 .location = *place->location,
+                                 .near_key = key,
+                                 .row_id = row_id,
+                                 .fence = fence,
+                                 .done = on_delete,
+                                 .data = &o};
+    return wait_for(&loop, place->driver->delete_start(&del, &op, err), &o, err);
+}

@@ -20,3 +20,6 @@ int copies_get(const struct copies_place *place, const char *key, int target_fd,
 int copies_stat(const struct copies_place *place, const char *key, struct storage_stat_result *ret,
                 struct error *err);
 int copies_delete(const struct copies_place *place, const char *key, bool *ret_existed, struct error *err);
+/* Removes temporary files that the row's attempts up to this fence left near key; key itself stays. */
+int copies_sweep(const struct copies_place *place, const char *key, int64_t row_id, int64_t fence,
+                 struct error *err);

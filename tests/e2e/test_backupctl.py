@@ -662,3 +662,102 @@ def test_doctor_asks_for_the_migration(programs, postgres, redis, empty_database
     assert doctor(bm)["schema"][0] == "FAIL"
     assert "-> backupctl migrate up" in bm.ctl("doctor", check=False).stdout
     bm.close()
+
+
+# -- with a worker: a whole backup, and what reads its copies
+
+
+def whole_backup(bm):
+    source = os.path.join(bm.tmp, "source")
+    with open(source, "wb") as f:
+        f.write(os.urandom(300_000) + b"x" * 300_000)
+    bm.file_database("files", source)
+    a = bm.destination("a")
+    b = bm.destination("b", "--priority", "1", type="local_external")
+    bm.assign("files", "a", "b")
+    bm.worker()
+    backup = bm.ctl("backup", "run", "files", "--wait", json=True)
+    assert backup["status"] == "completed"
+    with open(source, "rb") as f:
+        return backup, f.read(), a, b
+
+
+def path_of(copy):
+    return os.path.join(copy["base_path"], copy["file_path"])
+
+
+def raw(bm, *args):
+    """Standard output as bytes."""
+    import subprocess
+
+    return subprocess.run([*bm.prefix, bm.programs.backupctl, *map(str, args)], env=bm.env, capture_output=True, timeout=60)
+
+
+def test_restore(bm):
+    backup, content, _, _ = whole_backup(bm)
+    first, second = backup["destinations"]
+    with open(path_of(first), "rb") as f:
+        stored = f.read()
+    out = os.path.join(bm.tmp, "out")
+    bm.ctl("backup", "restore", backup["id"], "--output", out)
+    with open(out, "rb") as f:
+        assert f.read() == stored
+    assert "exists already" in refused(bm, "backup", "restore", backup["id"], "--output", out, status=1)
+    done = raw(bm, "backup", "restore", backup["name"], "--output", "-", "--decode", "--from", "b")
+    assert done.returncode == 0 and done.stdout == content
+    assert "no copy at nowhere" in refused(bm, "backup", "restore", backup["id"], "--from", "nowhere", status=1)
+
+    with open(path_of(first), "r+b") as f:  # damaged: never handed out
+        f.seek(1000)
+        f.write(b"damage")
+    done = raw(bm, "backup", "restore", backup["id"], "--output", "-", "--decode")
+    assert done.returncode == 0 and done.stdout == content and b"trying 'b'" in done.stderr
+    bad = os.path.join(bm.tmp, "bad")
+    done = bm.ctl("backup", "restore", backup["id"], "--output", bad, "--from", "a", check=False)
+    assert done.returncode == 1 and "damaged" in done.stderr
+    assert not [f for f in os.listdir(bm.tmp) if f.startswith("bad")]
+    done = raw(bm, "backup", "restore", backup["id"], "--output", "-", "--from", "a")
+    assert done.returncode == 1 and done.stdout == b""
+
+
+def test_verify(bm):
+    backup, _, _, b = whole_backup(bm)
+    assert [v["verification_result"] for v in bm.ctl("backup", "verify", backup["id"], json=True)] == ["ok: size"] * 2
+    with open(path_of(backup["destinations"][0]), "r+b") as f:
+        f.write(b"damage")
+    bm.ctl("backup", "verify", backup["id"])  # only --deep reads
+    os.unlink(path_of(backup["destinations"][1]))
+    done = bm.ctl("backup", "verify", backup["id"], "--deep", check=False)
+    assert done.returncode == 1
+    results = [row["verification_result"] for row in bm.rows(backup["id"])]
+    assert results[0].startswith("corrupt: ") and results[1].startswith("not_found: ")
+    assert all(row["verified_at"] for row in bm.rows(backup["id"]))
+    assert all(row["status"] == "completed" for row in bm.rows(backup["id"]))
+
+
+def test_delete(bm):
+    backup, _, a, b = whole_backup(bm)
+    pending = bm.run("files")
+    bm.wait_ended(pending)
+    os.rename(b, b + ".away")
+    done = bm.ctl("backup", "delete", backup["id"], check=False)
+    assert done.returncode == 1 and "stay on record" in done.stderr
+    assert [row["storage_name"] for row in bm.rows(backup["id"])] == ["b"]
+    assert not os.path.exists(path_of(backup["destinations"][0]))
+    os.rename(b + ".away", b)
+    bm.ctl("backup", "delete", backup["id"])
+    assert not os.path.exists(path_of(backup["destinations"][1]))
+    assert bm.value("SELECT count(*) FROM backups WHERE id = %s", backup["id"]) == 0
+    for row in bm.rows(pending):
+        bm.assert_whole(row)
+    bm.query("UPDATE backup_destinations SET status = 'pending', next_attempt_at = 'infinity'")
+    assert "cancel" in refused(bm, "backup", "delete", pending, status=1)
+
+
+def test_wait_tells_of_failure(bm):
+    bm.command_database("one", "sh", "-c", "echo broken >&2; exit 3")
+    bm.destination("a")
+    bm.assign("one", "a")
+    bm.worker()
+    done = bm.ctl("backup", "run", "one", "--wait", check=False)
+    assert done.returncode == 1 and "broken" in done.stdout and "backup retry" in done.stderr

@@ -1,0 +1,358 @@
+#include "backup_copies.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backup.h"
+#include "copies.h"
+#include "copy.h"
+#include "gunzip.h"
+#include "output.h"
+
+static const char *text_of(const json_t *row, const char *key)
+{
+    const char *text = json_string_value(json_object_get(row, key));
+    return text ? text : "";
+}
+
+static struct copies_place place_of(const struct copy *c)
+{
+    return (struct copies_place){c->driver, &c->location};
+}
+
+/* Reads the whole copy into fd (-1: nowhere) and compares it with what PostgreSQL records. */
+static int read_copy(const struct copy *c, int fd, struct error *err)
+{
+    struct copies_place place = place_of(c);
+    uint64_t size = 0;
+    char sha256[STORAGE_SHA256_SIZE] = "";
+    int rc = copies_get(&place, c->key, fd, fd >= 0, &size, sha256, err);
+    if (rc)
+        return rc;
+    if (c->checksum && strcmp(sha256, c->checksum) != 0)
+        return error_set(err, ERROR_CORRUPT, false,
+                         "the SHA-256 of the copy is %.12s..., recorded is %.12s...: it is damaged", sha256,
+                         c->checksum);
+    if (c->size >= 0 && size != (uint64_t)c->size)
+        return error_set(err, ERROR_CORRUPT, false,
+                         "the copy has %llu bytes, recorded are %lld: it is damaged",
+                         (unsigned long long)size, (long long)c->size);
+    return 0;
+}
+
+/* --- restore --- */
+
+struct restore {
+    const char *output; /* path, or "-" */
+    char temporary[PATH_MAX];
+    bool decode;
+    int fd; /* of the temporary file, or standard output */
+};
+
+/* The stored name, in this directory; without .gz when it is decoded. */
+static void default_output(const char *key, bool decode, char *out, size_t size)
+{
+    const char *slash = strrchr(key, '/');
+    snprintf(out, size, "%s", slash ? slash + 1 : key);
+    size_t n = strlen(out);
+    if (decode && n > 3 && strcmp(out + n - 3, ".gz") == 0)
+        out[n - 3] = '\0';
+}
+
+static int open_output(struct restore *r, struct error *err)
+{
+    if (strcmp(r->output, "-") == 0) {
+        r->fd = STDOUT_FILENO;
+        return 0;
+    }
+    if (access(r->output, F_OK) == 0)
+        return error_set(err, ERROR_EXISTS, false, "'%s' exists already; give another name with --output",
+                         r->output);
+    snprintf(r->temporary, sizeof r->temporary, "%.4000s.XXXXXX", r->output);
+    r->fd = mkostemp(r->temporary, O_CLOEXEC);
+    return r->fd < 0 ? error_errno(err, errno, "'%s' can't be made", r->output) : 0;
+}
+
+/* rc: how it went so far. The file gets its name only when everything was right. */
+static int close_output(struct restore *r, int rc, struct error *err)
+{
+    if (strcmp(r->output, "-") == 0)
+        return rc;
+    if (rc == 0 && fsync(r->fd))
+        rc = error_errno(err, errno, "'%s' can't be written", r->output);
+    close(r->fd);
+    if (rc == 0 && link(r->temporary, r->output))
+        rc = error_errno(err, errno, "'%s' can't be made", r->output);
+    unlink(r->temporary);
+    return rc;
+}
+
+static int copy_out(const struct restore *r, const struct copy *c, struct error *err)
+{
+    if (!r->decode)
+        return read_copy(c, r->fd, err);
+    struct gunzip gunzip;
+    if (gunzip_start(&gunzip, r->fd, err))
+        return err->code;
+    struct error decoding = {0};
+    int rc = read_copy(c, gunzip.in, err);
+    gunzip_finish(&gunzip, &decoding);
+    if (rc == 0 && decoding.code) {
+        *err = decoding;
+        rc = err->code;
+    }
+    return rc;
+}
+
+/* What goes to a pipe can't be taken back: the copy is read and checked first, then read again. */
+static int restore_to_pipe(const struct restore *r, const struct copy *c, struct error *err)
+{
+    int rc = read_copy(c, -1, err);
+    return rc ? rc : copy_out(r, c, err);
+}
+
+static int restore_one(const struct restore *wanted, const struct copy *c, struct error *err)
+{
+    struct restore r = *wanted;
+    char name[NAME_MAX + 1];
+    if (c->driver == NULL) {
+        *err = c->err;
+        return err->code;
+    }
+    if (r.output == NULL) {
+        default_output(c->key, r.decode, name, sizeof name);
+        r.output = name;
+    }
+    int rc = open_output(&r, err);
+    if (rc)
+        return rc;
+    bool pipe = strcmp(r.output, "-") == 0;
+    rc = pipe ? restore_to_pipe(&r, c, err) : copy_out(&r, c, err);
+    rc = close_output(&r, rc, err);
+    if (rc == 0)
+        fprintf(stderr, "restored from '%s'%s%s%s\n", c->name, pipe ? "" : " to ", pipe ? "" : r.output,
+                c->checksum ? ", SHA-256 verified" : "; no SHA-256 is on record: not verified");
+    return rc;
+}
+
+int run_restore(struct cli *cli, const struct arguments *args, struct error *err)
+{
+    json_t *backup;
+    struct copies copies;
+    int rc = backup_find(cli, args->operands[0], &backup, err);
+    if (rc)
+        return rc;
+    struct restore wanted = {.output = arguments_get(args, "output"),
+                             .decode = arguments_has(args, "decode")};
+    rc = copies_of(cli, backup, arguments_get(args, "from"), &copies, err);
+    if (rc == 0) {
+        rc = error_set(err, ERROR_NOT_FOUND, false, "backup '%s' has no completed copy%s%s",
+                       text_of(backup, "name"), arguments_has(args, "from") ? " at " : "",
+                       arguments_has(args, "from") ? arguments_get(args, "from") : "");
+        bool tried = false;
+        for (int i = 0; i < copies.n && rc; i++) {
+            if (strcmp(copies.all[i].status, "completed") != 0)
+                continue;
+            if (tried) /* the next copy may be whole */
+                fprintf(stderr, "backupctl: %s; trying '%s'\n", err->message, copies.all[i].name);
+            tried = true;
+            *err = (struct error){0};
+            rc = restore_one(&wanted, &copies.all[i], err);
+            if (rc == ERROR_EXISTS)
+                break;
+            if (rc)
+                error_context(err, "%s", copies.all[i].name);
+        }
+        copies_free(&copies);
+    }
+    json_decref(backup);
+    return rc;
+}
+
+/* --- verify --- */
+
+static int verify_one(const struct copy *c, bool deep, struct error *err)
+{
+    if (c->driver == NULL) {
+        *err = c->err;
+        return err->code;
+    }
+    struct copies_place place = place_of(c);
+    struct storage_stat_result *stat = calloc(1, sizeof *stat);
+    int rc =
+        stat ? copies_stat(&place, c->key, stat, err) : error_set(err, ERROR_SYSTEM, true, "out of memory");
+    if (rc == 0 && !stat->exists)
+        rc = error_set(err, ERROR_NOT_FOUND, false, "the copy is not there");
+    else if (rc == 0 && c->size >= 0 && stat->size != (uint64_t)c->size)
+        rc = error_set(err, ERROR_CORRUPT, false, "the copy has %llu bytes, recorded are %lld",
+                       (unsigned long long)stat->size, (long long)c->size);
+    free(stat);
+    return rc || !deep ? rc : read_copy(c, -1, err);
+}
+
+static int record_verification(struct cli *cli, const struct copy *c, const char *result, struct error *err)
+{
+    char id[24];
+    PGresult *r;
+    snprintf(id, sizeof id, "%lld", (long long)c->id);
+    int rc =
+        cli_query(cli,
+                  "UPDATE backup_destinations SET verified_at = clock_timestamp(), verification_result = $2"
+                  " WHERE id = $1::bigint AND status = 'completed'",
+                  2, (const char *const[]){id, result}, &r, err);
+    if (rc == 0)
+        PQclear(r);
+    return rc;
+}
+
+int run_verify(struct cli *cli, const struct arguments *args, struct error *err)
+{
+    static const struct output_column columns[] = {{"DESTINATION", "storage_name", OUTPUT_TEXT},
+                                                   {"OK", "ok", OUTPUT_YESNO},
+                                                   {"RESULT", "verification_result", OUTPUT_TEXT},
+                                                   {NULL, NULL, OUTPUT_TEXT}};
+    bool deep = arguments_has(args, "deep");
+    bool bad = false;
+    json_t *backup;
+    struct copies copies;
+    int rc = backup_find(cli, args->operands[0], &backup, err);
+    if (rc)
+        return rc;
+    rc = copies_of(cli, backup, arguments_get(args, "destination"), &copies, err);
+    if (rc) {
+        json_decref(backup);
+        return rc;
+    }
+    json_t *list = json_array();
+    for (int i = 0; i < copies.n && rc == 0; i++) {
+        const struct copy *c = &copies.all[i];
+        struct error found = {0};
+        char result[1100];
+        if (strcmp(c->status, "completed") != 0)
+            continue;
+        verify_one(c, deep, &found);
+        if (found.code)
+            snprintf(result, sizeof result, "%s: %s", error_code_name(found.code), found.message);
+        else
+            snprintf(result, sizeof result, deep && c->checksum ? "ok: sha256" : "ok: size");
+        bad |= found.code != 0;
+        rc = record_verification(cli, c, result, err);
+        json_array_append_new(list, json_pack("{s:I, s:s, s:b, s:s}", "id", (json_int_t)c->id, "storage_name",
+                                              c->name, "ok", found.code == 0, "verification_result", result));
+    }
+    if (rc == 0 && args->json)
+        output_json(list);
+    else if (rc == 0)
+        output_table(list, columns, "no completed copy: nothing to verify");
+    json_decref(list);
+    copies_free(&copies);
+    json_decref(backup);
+    return rc ? rc : bad;
+}
+
+/* --- delete --- */
+
+/* A completed copy's file; of a failed one only what its own attempts left: the final name may be someone
+ * else's. */
+static int delete_copy(struct cli *cli, const struct copy *c, struct error *err)
+{
+    if (c->driver == NULL) {
+        *err = c->err;
+        return err->code;
+    }
+    struct copies_place place = place_of(c);
+    bool existed = false;
+    int rc = strcmp(c->status, "completed") == 0 ? copies_delete(&place, c->key, &existed, err)
+                                                 : copies_sweep(&place, c->key, c->id, c->fence, err);
+    if (rc)
+        return rc;
+    char id[24];
+    PGresult *r;
+    snprintf(id, sizeof id, "%lld", (long long)c->id);
+    rc = cli_query(
+        cli, "DELETE FROM backup_destinations WHERE id = $1::bigint AND status IN ('completed', 'failed')", 1,
+        (const char *const[]){id}, &r, err);
+    if (rc)
+        return rc;
+    PQclear(r);
+    printf("%s: %s\n", c->name, existed ? "deleted" : "nothing was there");
+    return 0;
+}
+
+static int delete_backup(struct cli *cli, const json_t *backup, struct error *err)
+{
+    char id[24];
+    PGresult *r;
+    snprintf(id, sizeof id, "%lld", (long long)json_integer_value(json_object_get(backup, "id")));
+    int rc =
+        cli_query(cli,
+                  "DELETE FROM backups b WHERE id = $1::bigint AND status NOT IN ('pending', 'in_progress')"
+                  " AND NOT EXISTS (SELECT FROM backup_destinations WHERE backup_id = b.id) RETURNING id",
+                  1, (const char *const[]){id}, &r, err);
+    if (rc)
+        return rc;
+    if (PQntuples(r) == 0)
+        rc = error_set(err, ERROR_CONFLICT, true, "backup '%s' has changed meanwhile; look at it again",
+                       text_of(backup, "name"));
+    PQclear(r);
+    return rc;
+}
+
+static int delete_all(struct cli *cli, const json_t *backup, struct error *err)
+{
+    struct copies copies;
+    int failed = 0;
+    if (json_array_size(json_object_get(backup, "destinations")) > 0) {
+        int rc = copies_of(cli, backup, NULL, &copies, err);
+        if (rc)
+            return rc;
+        for (int i = 0; i < copies.n; i++) {
+            struct error why = {0};
+            if (delete_copy(cli, &copies.all[i], &why) == 0)
+                continue;
+            fprintf(stderr, "backupctl: %s: %s\n", copies.all[i].name, why.message);
+            failed++;
+        }
+        copies_free(&copies);
+    }
+    if (failed)
+        return error_set(
+            err, ERROR_IO, true,
+            "%d copies of backup '%s' could not be deleted and stay on record; repair the cause and run it "
+            "again",
+            failed, text_of(backup, "name"));
+    return delete_backup(cli, backup, err);
+}
+
+int run_delete(struct cli *cli, const struct arguments *args, struct error *err)
+{
+    json_t *backup;
+    int rc = backup_find(cli, args->operands[0], &backup, err);
+    if (rc)
+        return rc;
+    const char *status = text_of(backup, "status");
+    bool unfinished = strcmp(status, "pending") == 0 || strcmp(status, "in_progress") == 0;
+    size_t i;
+    const json_t *copy;
+    json_array_foreach(json_object_get(backup, "destinations"), i, copy)
+    {
+        const char *of_copy = text_of(copy, "status");
+        bool history = strcmp(text_of(copy, "origin"), "migrated") == 0;
+        unfinished |= strcmp(of_copy, "uploading") == 0 || (strcmp(of_copy, "pending") == 0 && !history);
+    }
+    if (unfinished)
+        rc = error_set(err, ERROR_CONFLICT, false,
+                       "backup '%s' is not finished; backupctl backup cancel %s first",
+                       text_of(backup, "name"), args->operands[0]);
+    else
+        rc = delete_all(cli, backup, err);
+    if (rc == 0)
+        printf("backup '%s' is deleted\n", text_of(backup, "name"));
+    json_decref(backup);
+    return rc;
+}
