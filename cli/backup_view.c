@@ -108,8 +108,8 @@ void backup_view_one(json_t *backup)
                                                  {"Started", "started_at", OUTPUT_TIME},
                                                  {"Ended", "completed_at", OUTPUT_TIME},
                                                  {"Took", "duration_seconds", OUTPUT_SECONDS},
-                                                 {"Artifact", "artifact_state", OUTPUT_TEXT},
-                                                 {"Dump", "artifact_source_bytes", OUTPUT_SIZE},
+                                                 {"Staged dump", "artifact_state", OUTPUT_TEXT},
+                                                 {"Dump size", "artifact_source_bytes", OUTPUT_SIZE},
                                                  {"Compressed", "artifact_size", OUTPUT_SIZE},
                                                  {"SHA-256", "artifact_sha256", OUTPUT_CHECKSUM},
                                                  {"Staged on", "artifact_host", OUTPUT_TEXT},
@@ -129,6 +129,8 @@ void backup_view_one(json_t *backup)
     json_t *copy;
     add_summary(backup);
     json_array_foreach(copies, i, copy) add_place(copy);
+    if (strcmp(text_of(backup, "artifact_state"), "ready") != 0)
+        json_object_set_new(backup, "artifact_host", json_null());
     output_facts(backup, facts);
     putchar('\n');
     output_table(copies, columns, "no destination was assigned when it was made");

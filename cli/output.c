@@ -70,6 +70,22 @@ static void format_seconds(int64_t s, char *out, size_t size)
         snprintf(out, size, "%lld h %02lld m", (long long)(s / 3600), (long long)(s / 60 % 60));
 }
 
+/* {"order": 2, "paused": 1} -> "order 2, paused 1" */
+static void format_counts(const json_t *object, char *out, size_t size)
+{
+    size_t used = 0;
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)object, key, value)
+    {
+        int n = snprintf(out + used, size - used, "%s%s %lld", used ? ", " : "", key,
+                         (long long)json_integer_value(value));
+        if (n < 0 || (size_t)n >= size - used)
+            return;
+        used += (size_t)n;
+    }
+}
+
 /* "" for null. */
 static void format_value(const json_t *value, enum output_format format, bool exact, char *out, size_t size)
 {
@@ -81,7 +97,7 @@ static void format_value(const json_t *value, enum output_format format, bool ex
     switch (format) {
     case OUTPUT_SIZE:
         output_size(json_integer_value(value), human);
-        if (exact)
+        if (exact && json_integer_value(value) >= 1024)
             snprintf(out, size, "%s (%lld bytes)", human, (long long)json_integer_value(value));
         else
             snprintf(out, size, "%s", human);
@@ -112,6 +128,8 @@ static void format_value(const json_t *value, enum output_format format, bool ex
         snprintf(out, size, "%s", text);
     } else if (json_is_integer(value)) {
         snprintf(out, size, "%lld", (long long)json_integer_value(value));
+    } else if (json_is_object(value)) {
+        format_counts(value, out, size);
     } else {
         char *dump = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
         snprintf(out, size, "%s", dump ? dump : "");

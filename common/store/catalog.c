@@ -36,7 +36,7 @@ static const struct kind kinds[] = {
         {"database", "databases", database_columns, true, NULL,
          "SELECT t.id, t.name, t.description, t.db_type::text, t.host, t.port, t.username, t.database_name,"
          " t.password_ref, t.source_path, t.source_argv, t.is_active,"
-         " " SQL_ISO("t.last_backup_at") " AS last_backup_at, " SQL_ISO(
+         " " SQL_ISO("greatest(t.last_backup_at, (SELECT max(b.completed_at) FROM backups b WHERE b.database_id = t.id AND b.status = 'completed'))") " AS last_backup_at, " SQL_ISO(
              "t.created_at") " AS created_at,"
                              " " SQL_ISO(
                                  "t.updated_at") " AS updated_at,"

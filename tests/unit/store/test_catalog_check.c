@@ -1,0 +1,144 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store/catalog.h"
+
+static struct settings settings = {.credentials_default = ""};
+
+/* 2025-11-02 08:00:00 UTC */
+static const int64_t now_ms = 1762070400000;
+
+/* json: the changes, over current (JSON or NULL). */
+static int apply(enum catalog_kind kind, const char *current, const char *json, json_t **ret,
+                 struct error *err)
+{
+    json_t *changes = json_loads(json, 0, NULL);
+    json_t *before = current ? json_loads(current, 0, NULL) : NULL;
+    assert_non_null(changes);
+    *err = (struct error){0};
+    int rc = catalog_apply(kind, before, changes, &settings, now_ms, ret, err);
+    json_decref(changes);
+    json_decref(before);
+    return rc;
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int rc;
+    } cases[] = {{"ok", 0},           {"データ 1", 0},    {"", ERROR_INPUT},   {"17", ERROR_INPUT},
+                 {"-x", ERROR_INPUT}, {".", ERROR_INPUT}, {"..", ERROR_INPUT}, {"a\tb", ERROR_INPUT}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct error err = {0};
+        json_t *row = NULL;
+        json_t *changes = json_pack("{s:s, s:s, s:s}", "name", cases[i].name, "db_type", "command",
+                                    "source_argv", "[\"true\"]");
+        assert_int_equal(catalog_apply(CATALOG_DATABASE, NULL, changes, &settings, now_ms, &row, &err),
+                         cases[i].rc);
+        json_decref(changes);
+        json_decref(row);
+    }
+}
+
+static void test_path_templates(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/bm-catalog-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    static const struct {
+        const char *template;
+        int rc;
+    } cases[] = {{"{database}/{yyyy}/{mm}/{dd}/{name}.{ext}", 0},
+                 {"{name}", 0},
+                 {"x-{HH}{MM}{SS}/{name}.{ext}", 0},
+                 {"fixed", ERROR_INPUT},
+                 {"/{name}", ERROR_INPUT},
+                 {"{name}/{nope}", ERROR_INPUT},
+                 {"{name", ERROR_INPUT},
+                 {"name}/{name}", ERROR_INPUT},
+                 {"../{name}", ERROR_UNSAFE_PATH},
+                 {"a/../{name}", ERROR_UNSAFE_PATH},
+                 {"a//{name}", ERROR_UNSAFE_PATH},
+                 {"./{name}", ERROR_UNSAFE_PATH},
+                 {"{name}/", ERROR_UNSAFE_PATH}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct error err = {0};
+        json_t *row = NULL;
+        json_t *changes = json_pack("{s:s, s:s, s:s, s:s}", "name", "d", "storage_type", "local", "base_path",
+                                    dir, "path_template", cases[i].template);
+        int rc = catalog_apply(CATALOG_DESTINATION, NULL, changes, &settings, now_ms, &row, &err);
+        if (rc != cases[i].rc)
+            fail_msg("%s: %d, %s", cases[i].template, rc, err.message);
+        json_decref(changes);
+        json_decref(row);
+    }
+    rmdir(dir);
+}
+
+static void test_next_run(void **state)
+{
+    (void)state;
+    struct error err;
+    json_t *row;
+    assert_int_equal(
+        apply(CATALOG_SCHEDULE, NULL, "{\"name\": \"s\", \"cron_expression\": \"30 8 * * *\"}", &row, &err),
+        0);
+    assert_string_equal(json_string_value(json_object_get(row, "next_run_at")), "2025-11-02T08:30:00Z");
+    assert_string_equal(json_string_value(json_object_get(row, "misfire_policy")), "once");
+    json_decref(row);
+
+    static const char current[] =
+        "{\"id\": 3, \"name\": \"s\", \"schedule_type\": \"cron\", \"cron_expression\":"
+        " \"30 8 * * *\", \"timezone\": \"UTC\", \"misfire_policy\": \"once\", \"ordering\":"
+        " \"parallel\", \"is_active\": true, \"database_id\": 1, \"next_run_at\":"
+        " \"2025-11-02T07:30:00Z\"}";
+    assert_int_equal(apply(CATALOG_SCHEDULE, current, "{\"ordering\": \"sequential\"}", &row, &err), 0);
+    assert_null(json_object_get(row, "next_run_at")); /* the scheduler's progress stays */
+    assert_null(json_object_get(row, "timezone"));    /* what is as it was isn't written */
+    assert_string_equal(json_string_value(json_object_get(row, "ordering")), "sequential");
+    json_decref(row);
+
+    assert_int_equal(apply(CATALOG_SCHEDULE, current, "{\"is_active\": false}", &row, &err), 0);
+    assert_true(json_is_null(json_object_get(row, "next_run_at")));
+    json_decref(row);
+
+    assert_int_equal(apply(CATALOG_SCHEDULE, current, "{\"cron_expression\": \"61 * * * *\"}", &row, &err),
+                     ERROR_INPUT);
+    assert_non_null(strstr(err.message, "61"));
+    assert_int_equal(apply(CATALOG_SCHEDULE, current, "{\"misfire_policy\": \"never\"}", &row, &err),
+                     ERROR_INPUT);
+    assert_non_null(strstr(err.message, "skip, once, all"));
+}
+
+static void test_redaction(void **state)
+{
+    (void)state;
+    json_t *row =
+        json_pack("{s:s}", "storage_config",
+                  "{\"bucket\": \"b\", \"secret_access_key\": \"hunter2\", \"credentials_ref\": \"env:X\"}");
+    catalog_redact(row);
+    assert_string_equal(json_string_value(json_object_get(row, "storage_config")),
+                        "{\"bucket\":\"b\",\"secret_access_key\":\"***\",\"credentials_ref\":\"env:X\"}");
+    json_object_set_new(row, "storage_config", json_string("password=hunter2"));
+    catalog_redact(row);
+    assert_string_equal(json_string_value(json_object_get(row, "storage_config")), "***");
+    json_decref(row);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_path_templates),
+                                       cmocka_unit_test(test_next_run), cmocka_unit_test(test_redaction)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
