@@ -1,4 +1,85 @@
-int main(void)
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api.h"
+#include "base/log.h"
+
+/* Looks at files run in libuv's thread pool; a dead mount may hold several of its threads. */
+#define THREADS "32"
+
+static void usage(FILE *out)
 {
-    return 1;
+    fprintf(out,
+            "backup-api: answers over HTTP what became of backups.\n"
+            "\n"
+            "Usage: backup-api [--SETTING VALUE ...]\n"
+            "       backup-api --help | --version\n"
+            "\n"
+            "  GET /api/databases/{id}/details[?limit=N]   the latest backups and all their copies\n"
+            "  GET /healthz                                this process lives\n"
+            "  GET /readyz                                 PostgreSQL and Redis answer (503 when not)\n"
+            "\n"
+            "Nobody is asked who they are. BM_LISTEN (HOST:PORT, [IPV6]:PORT or unix:/PATH) is therefore on\n"
+            "loopback unless you say otherwise; put a reverse proxy with TLS and access control before it.\n"
+            "Runs until SIGTERM or SIGINT. Exit status: 0 done, 1 failed, 2 usage.\n"
+            "\n");
+    settings_help(out, SETTINGS_API);
+}
+
+static int serve(const struct settings *settings)
+{
+    struct error err = {0};
+    struct api api;
+    uv_loop_t loop;
+    uv_loop_init(&loop);
+    int rc = api_init(&api, &loop, settings, &err);
+    if (rc) {
+        fprintf(stderr, "backup-api: %s\n", err.message);
+        uv_run(&loop, UV_RUN_DEFAULT);
+        uv_loop_close(&loop);
+        return error_exit_status(&err);
+    }
+    if (!api_run(&api))
+        _exit(0); /* leaving by exit() would wait for the thread that hangs */
+    if (uv_loop_close(&loop))
+        log_error("handles left open at the end");
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct settings settings = {0};
+    struct error err = {0};
+    int next;
+    int rc = settings_load(&settings, SETTINGS_API, argc, argv, &next, &err);
+    if (rc == 0 && next < argc) {
+        bool help = strcmp(argv[next], "--help") == 0;
+        if (help || strcmp(argv[next], "--version") == 0) {
+            if (help)
+                usage(stdout);
+            else
+                printf("backup-api %s\n", BM_VERSION);
+            settings_deinit(&settings);
+            return 0;
+        }
+        rc = error_set(&err, ERROR_INPUT, false, "unknown option '%s'; see backup-api --help", argv[next]);
+    }
+    log_init("backup-api", settings.log_level, settings.log_format);
+    if (rc == 0 && settings.database_url[0] == '\0')
+        rc = error_set(
+            &err, ERROR_INPUT, false,
+            "BM_DATABASE_URL is not set: say which PostgreSQL, e.g. postgresql://user@host/backupmanager");
+    if (rc) {
+        fprintf(stderr, "backup-api: %s\n", err.message);
+        settings_deinit(&settings);
+        return error_exit_status(&err);
+    }
+    signal(SIGPIPE, SIG_IGN);
+    setenv("UV_THREADPOOL_SIZE", THREADS, 0);
+    int status = serve(&settings);
+    settings_deinit(&settings);
+    return status;
 }

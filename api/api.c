@@ -1,0 +1,168 @@
+/*
+ * The end: SIGTERM -> http_server_drain (answers under way are given, for a while) -> release() closes the
+ * clients, which ends every request still held with an error -> http_server_free -> the loop runs out of
+ * handles. A thread that hangs in a dead disk is left behind after LAST_RESORT_MS.
+ */
+#include "api.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+#define FILE_CHECK_MS 3000
+#define GRACE_MS 5000
+#define LAST_RESORT_MS 10000
+
+static void on_redis_state(void *data, bool connected, const struct error *why_not)
+{
+    (void)data;
+    if (connected)
+        log_info("Redis answers");
+    else if (why_not)
+        log_debug("Redis: %s", why_not->message);
+}
+
+static void on_last_resort(uv_timer_t *timer)
+{
+    uv_stop(timer->loop);
+}
+
+static void release(void *data)
+{
+    struct api *api = data;
+    pg_client_close(api->pg, NULL, NULL);
+    redis_client_close(api->redis, NULL, NULL);
+    file_checks_free(api->files);
+    http_server_free(api->http);
+    listen_close(&api->listening);
+    api->pg = NULL;
+    api->redis = NULL;
+    api->files = NULL;
+    api->http = NULL;
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct api *api = handle->data;
+    if (api->ending)
+        return;
+    api->ending = true;
+    log_info("signal %d: ending", number);
+    uv_timer_start(&api->last_resort, on_last_resort, LAST_RESORT_MS, 0);
+    uv_unref((uv_handle_t *)&api->last_resort);
+    http_server_drain(api->http, GRACE_MS, release);
+    api->listening.fd = -1;
+}
+
+static void find_legacy_base(struct api *api)
+{
+    const char *path = api->settings->legacy_base_path;
+    char cwd[PATH_MAX / 2] = "";
+    if (realpath(path, api->legacy_base))
+        return;
+    if (path[0] == '/' || getcwd(cwd, sizeof cwd) == NULL)
+        snprintf(api->legacy_base, sizeof api->legacy_base, "%s", path);
+    else
+        snprintf(api->legacy_base, sizeof api->legacy_base, "%s/%.2000s", cwd, path);
+}
+
+static int connect_clients(struct api *api, struct error *err)
+{
+    struct pg_options pg = {.url = api->settings->database_url,
+                            .application_name = "backup-api",
+                            .max_connections = 4,
+                            .connect_timeout_ms = 3000,
+                            .unreachable_after_ms = 3000,
+                            .request_timeout_ms = 15000};
+    struct redis_options redis = {.url = api->settings->redis_url,
+                                  .name = "backup-api",
+                                  .connect_timeout_ms = 2000,
+                                  .command_timeout_ms = 2000,
+                                  .on_state = on_redis_state};
+    int rc = pg_client_new(api->loop, &pg, &api->pg, err);
+    if (rc) {
+        error_context(err, "BM_DATABASE_URL");
+        return rc;
+    }
+    rc = redis_client_new(api->loop, &redis, &api->redis, err);
+    if (rc)
+        error_context(err, "BM_REDIS_URL");
+    return rc;
+}
+
+int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, struct error *err)
+{
+    *api = (struct api){.loop = loop, .settings = settings, .listening = {.fd = -1}};
+    find_legacy_base(api);
+    int rc = connect_clients(api, err);
+    if (rc == 0)
+        rc = file_checks_new(loop, api->legacy_base, FILE_CHECK_MS, &api->files, err);
+    if (rc == 0)
+        rc = listen_open(settings->listen, &api->listening, err);
+    if (rc == 0) {
+        rc = http_server_new(loop, api->listening.fd, api_serve, api, &api->http, err);
+        api->listening.fd = -1; /* the server's now */
+    }
+    if (rc) {
+        release(api);
+        return rc;
+    }
+    uv_signal_init(loop, &api->terminate);
+    uv_signal_init(loop, &api->interrupt);
+    uv_timer_init(loop, &api->last_resort);
+    api->terminate.data = api->interrupt.data = api;
+    uv_signal_start(&api->terminate, on_signal, SIGTERM);
+    uv_signal_start(&api->interrupt, on_signal, SIGINT);
+    /* Not referenced: they stay to the very end, so that an impatient second signal does not kill. */
+    uv_unref((uv_handle_t *)&api->terminate);
+    uv_unref((uv_handle_t *)&api->interrupt);
+    return 0;
+}
+
+/* libuv restores the default action, which kills: blocked while that is so, ignored from then on. */
+static void close_handles(struct api *api)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    uv_close((uv_handle_t *)&api->terminate, NULL);
+    uv_close((uv_handle_t *)&api->interrupt, NULL);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    uv_close((uv_handle_t *)&api->last_resort, NULL);
+}
+
+bool api_run(struct api *api)
+{
+    log_info("listening on %s", api->listening.address);
+    if (api->listening.exposed)
+        log_warn(
+            "%s can be reached from other machines, and nobody is asked who they are: put a reverse proxy "
+            "with access control before it, or listen on 127.0.0.1",
+            api->listening.address);
+    if (uv_run(api->loop, UV_RUN_DEFAULT)) {
+        log_warn("a disk still does not answer; ending without it");
+        return false;
+    }
+    close_handles(api);
+    uv_run(api->loop, UV_RUN_DEFAULT);
+    log_info("ended");
+    return true;
+}
+
+void api_reply_pg_error(struct http_request *request, const struct error *err)
+{
+    log_warn("PostgreSQL: %s; the request is answered with an error", err->message);
+    if (strcmp(err->native, "42P01") == 0 || strcmp(err->native, "42703") == 0)
+        http_reply_error(request, 503,
+                         "the tables are not there, or older than this program: run backupctl migrate up");
+    else if (err->retryable)
+        http_reply_error(request, 503, "PostgreSQL: %s", err->message);
+    else
+        http_reply_error(request, 500, "PostgreSQL: %s", err->message);
+}

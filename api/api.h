@@ -1,0 +1,50 @@
+/* The program: its servers, its clients, its end. */
+#pragma once
+
+#include <hiredis/hiredis.h>
+#include <limits.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/error.h"
+#include "base/settings.h"
+#include "file_check.h"
+#include "http.h"
+#include "listen.h"
+#include "loop/pg.h"
+#include "loop/redis.h"
+
+struct api {
+    uv_loop_t *loop;
+    const struct settings *settings;
+    struct listen_socket listening;
+    struct http_server *http;
+    struct pg_client *pg;
+    struct redis_client *redis;
+    struct file_checks *files;
+    uv_signal_t terminate, interrupt;
+    uv_timer_t last_resort;
+    bool ending;
+    char legacy_base[PATH_MAX]; /* BM_LEGACY_BASE_PATH, absolute */
+};
+
+/* Listens. api and settings stay where they are until api_run has returned. On failure nothing is left but
+ * handles that close in the next turns of the loop. */
+int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, struct error *err);
+
+/* Serves until SIGTERM or SIGINT, then until the answers under way are given. False: a disk still does not
+ * answer, its thread can't be waited for. */
+bool api_run(struct api *api);
+
+/* The routes: routes.c. */
+void api_serve(void *data, struct http_request *request, const char *path);
+
+/* GET /healthz: the process lives. GET /readyz: PostgreSQL and Redis answer. */
+void health_live(struct api *api, struct http_request *request);
+void health_ready(struct api *api, struct http_request *request);
+
+/* GET /api/databases/{id}/details */
+void details_get(struct api *api, struct http_request *request, int64_t database_id);
+
+/* Replies to a request that PostgreSQL could not answer, and logs what came in between. */
+void api_reply_pg_error(struct http_request *request, const struct error *err);

@@ -1,0 +1,78 @@
+#include "api.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/utf8.h"
+
+struct readiness {
+    struct http_request *request;
+    int waiting;
+    struct error pg, redis;
+};
+
+void health_live(struct api *api, struct http_request *request)
+{
+    (void)api;
+    http_reply(request, 200, json_pack("{s:s, s:s}", "status", "ok", "version", BM_VERSION));
+}
+
+static json_t *state_of(struct error *err)
+{
+    if (err->code == 0)
+        return json_string("ok");
+    utf8_clean(err->message);
+    return json_string(err->message);
+}
+
+static void finish(struct readiness *r)
+{
+    if (--r->waiting > 0)
+        return;
+    bool ready = r->pg.code == 0 && r->redis.code == 0;
+    const char *what = r->redis.code == 0 ? "PostgreSQL does not answer"
+                       : r->pg.code == 0  ? "Redis does not answer"
+                                          : "PostgreSQL and Redis do not answer";
+    json_t *body = json_pack("{s:s, s:o, s:o}", "status", ready ? "ready" : "not ready", "postgresql",
+                             state_of(&r->pg), "redis", state_of(&r->redis));
+    if (!ready && body)
+        json_object_set_new(body, "error", json_string(what));
+    http_reply(r->request, ready ? 200 : 503, body);
+    free(r);
+}
+
+static void on_pg(void *data, const struct pg_results *results, const struct error *err)
+{
+    struct readiness *r = data;
+    (void)results;
+    if (err)
+        r->pg = *err;
+    finish(r);
+}
+
+static void on_redis(void *data, const redisReply *reply, const struct error *err)
+{
+    struct readiness *r = data;
+    (void)reply;
+    if (err)
+        r->redis = *err;
+    finish(r);
+}
+
+void health_ready(struct api *api, struct http_request *request)
+{
+    static const struct pg_statement probe = {.sql = "SELECT 1"};
+    static const char *const ping[] = {"PING"};
+    struct readiness *r = calloc(1, sizeof *r);
+    struct pg_request *question = r ? pg_request_new(api->pg) : NULL;
+    if (question == NULL) {
+        free(r);
+        http_reply_error(request, 503, "out of memory");
+        return;
+    }
+    r->request = request;
+    r->waiting = 2;
+    pg_request_add(question, &probe, NULL);
+    pg_request_send(question, on_pg, r);
+    redis_command(api->redis, 1, ping, NULL, 0, on_redis, r);
+}
