@@ -7,6 +7,8 @@
 #include "redis_ask.h"
 #include "store/json_rows.h"
 
+extern const char cli_sql_status_backups[], cli_sql_status_databases[], cli_sql_status_running[];
+
 /* The first row of a query as an object, or all rows as an array. */
 static int ask(struct cli *cli, const char *sql, bool all, json_t **ret, struct error *err)
 {
@@ -25,29 +27,9 @@ struct part {
     const char *sql;
 };
 
-static const struct part parts[] = {
-    {"backups", false,
-     "SELECT count(*) AS total, count(*) FILTER (WHERE status = 'pending') AS pending,"
-     " count(*) FILTER (WHERE status = 'in_progress') AS in_progress,"
-     " count(*) FILTER (WHERE status = 'completed') AS completed,"
-     " count(*) FILTER (WHERE status = 'partial') AS partial,"
-     " count(*) FILTER (WHERE status = 'failed') AS failed,"
-     " " SQL_ISO(
-         "max(completed_at) FILTER (WHERE status = 'completed')") " AS last_completed_at FROM backups"},
-    {"databases", true,
-     "SELECT d.id, d.name, d.is_active, b.id AS last_backup_id, b.status AS last_status,"
-     " " SQL_ISO(
-         "b.created_at") " AS last_backup_at,"
-                         " " SQL_ISO(
-                             "(SELECT min(s.next_run_at) FROM schedules s WHERE s.database_id = d.id AND s.is_active)") " AS next_run_at FROM databases d LEFT JOIN LATERAL (SELECT * FROM backups b WHERE b.database_id = d.id"
-                                                                                                                        " ORDER BY b.created_at DESC NULLS LAST, b.id DESC LIMIT 1) b ON true ORDER BY d.name, d.id"},
-    {"running", true,
-     "SELECT d.id, d.backup_id, b.name AS backup, d.storage_name, d.status, d.attempts, d.bytes_done,"
-     " b.artifact_size, d.lease_owner, " SQL_ISO_PLAIN(
-         "d.upload_started_at") " AS upload_started_at"
-                                " FROM backup_destinations d JOIN backups b ON b.id = d.backup_id WHERE d.status = 'uploading'"
-                                " AND d.lease_until > clock_timestamp() ORDER BY d.upload_started_at LIMIT 100"},
-};
+static const struct part parts[] = {{"backups", false, cli_sql_status_backups},
+                                    {"databases", true, cli_sql_status_databases},
+                                    {"running", true, cli_sql_status_running}};
 
 static void print(const json_t *status)
 {

@@ -7,6 +7,8 @@
 #include "storage/driver.h"
 #include "store/json_rows.h"
 
+extern const char bm_sql_catalog_database[], bm_sql_catalog_destination[], bm_sql_catalog_schedule[];
+
 enum { MAX_SQL = 8192, MAX_ROW = 256 * 1024 };
 
 struct kind {
@@ -33,58 +35,20 @@ static const char *const schedule_columns[] = {
 
 static const struct kind kinds[] = {
     [CATALOG_DATABASE] =
-        {"database", "databases", database_columns, true, NULL,
-         "SELECT t.id, t.name, t.description, t.db_type::text, t.host, t.port, t.username, t.database_name,"
-         " t.password_ref, t.source_path, t.source_argv, t.is_active,"
-         " " SQL_ISO("greatest(t.last_backup_at, (SELECT max(b.completed_at) FROM backups b WHERE b.database_id = t.id AND b.status = 'completed'))") " AS last_backup_at, " SQL_ISO(
-             "t.created_at") " AS created_at,"
-                             " " SQL_ISO(
-                                 "t.updated_at") " AS updated_at,"
-                                                 " coalesce((SELECT json_agg(json_build_object('id', d.id, "
-                                                 "'name', d.name, 'storage_type',"
-                                                 " d.storage_type, 'priority', coalesce(a.priority, "
-                                                 "d.priority), 'schedule_id', a.schedule_id,"
-                                                 " 'schedule', s.name, 'enabled', a.enabled AND d.enabled)"
-                                                 " ORDER BY coalesce(a.priority, d.priority), d.id)"
-                                                 " FROM destination_assignments a JOIN destinations d ON "
-                                                 "d.id = a.destination_id"
-                                                 " LEFT JOIN schedules s ON s.id = a.schedule_id WHERE "
-                                                 "a.database_id = t.id), '[]') AS destinations"
-                                                 " FROM databases t",
+        {"database", "databases", database_columns, true, NULL, bm_sql_catalog_database,
          "DELETE FROM schedules WHERE database_id = $1::bigint"
          " AND NOT EXISTS (SELECT FROM backups WHERE database_id = $1::bigint)",
          "DELETE FROM databases WHERE id = $1::bigint"
          " AND NOT EXISTS (SELECT FROM backups WHERE database_id = $1::bigint) RETURNING id"},
-    [CATALOG_DESTINATION] =
-        {"destination", "destinations", destination_columns, false, NULL,
-         "SELECT t.id, t.name, t.storage_type, t.base_path, t.storage_config, t.credentials_ref, t.priority,"
-         " t.queue, t.max_concurrent, t.bandwidth_limit, t.path_template, t.disk_identity, t.enabled,"
-         " " SQL_ISO("t.created_at") " AS created_at, " SQL_ISO(
-             "t.updated_at") " AS updated_at,"
-                             " coalesce((SELECT json_agg(json_build_object('database_id', d.id, 'database', "
-                             "d.name,"
-                             " 'schedule_id', a.schedule_id, 'schedule', s.name, 'priority', "
-                             "coalesce(a.priority, t.priority),"
-                             " 'enabled', a.enabled) ORDER BY d.name, d.id, s.name)"
-                             " FROM destination_assignments a JOIN databases d ON d.id = a.database_id"
-                             " LEFT JOIN schedules s ON s.id = a.schedule_id WHERE a.destination_id = t.id), "
-                             "'[]') AS databases"
-                             " FROM destinations t",
-         "SELECT 1 WHERE $1::bigint IS NOT NULL",
-         "DELETE FROM destinations WHERE id = $1::bigint AND NOT EXISTS (SELECT FROM backup_destinations"
-         " WHERE destination_id = $1::bigint AND status IN ('pending', 'uploading')) RETURNING id"},
-    [CATALOG_SCHEDULE] =
-        {"schedule", "schedules", schedule_columns, true, "database_id",
-         "SELECT t.id, t.name, t.description, t.database_id, d.name AS database, t.schedule_type::text,"
-         " t.cron_expression, t.interval_value::text, t.timezone, t.misfire_policy, t.ordering, t.is_active,"
-         " " SQL_ISO("t.last_run_at") " AS last_run_at, " SQL_ISO(
-             "t.next_run_at") " AS next_run_at,"
-                              " " SQL_ISO("t.created_at") " AS created_at, " SQL_ISO(
-                                  "t.updated_at") " AS updated_at"
-                                                  " FROM schedules t JOIN databases d ON d.id = "
-                                                  "t.database_id",
-         "UPDATE backups SET schedule_id = NULL WHERE schedule_id = $1::bigint",
-         "DELETE FROM schedules WHERE id = $1::bigint RETURNING id"},
+    [CATALOG_DESTINATION] = {"destination", "destinations", destination_columns, false, NULL,
+                             bm_sql_catalog_destination, "SELECT 1 WHERE $1::bigint IS NOT NULL",
+                             "DELETE FROM destinations WHERE id = $1::bigint AND NOT EXISTS"
+                             " (SELECT FROM backup_destinations WHERE destination_id = $1::bigint"
+                             " AND status IN ('pending', 'uploading')) RETURNING id"},
+    [CATALOG_SCHEDULE] = {"schedule", "schedules", schedule_columns, true, "database_id",
+                          bm_sql_catalog_schedule,
+                          "UPDATE backups SET schedule_id = NULL WHERE schedule_id = $1::bigint",
+                          "DELETE FROM schedules WHERE id = $1::bigint RETURNING id"},
 };
 
 const char *catalog_kind_name(enum catalog_kind kind)

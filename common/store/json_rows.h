@@ -9,7 +9,5 @@ json_t *json_row(const PGresult *result, int row);
 /* A new array of objects; NULL when memory is out. */
 json_t *json_rows(const PGresult *result);
 
-/* SQL for a time as ISO 8601 UTC whatever the session's zone: of a timestamptz, and of a plain timestamp that
- * holds UTC. */
+/* SQL for a timestamptz as ISO 8601 UTC, whatever the session's zone. */
 #define SQL_ISO(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
-#define SQL_ISO_PLAIN(column) "to_char(" column ", 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
