@@ -449,7 +449,9 @@ static void take_parked_page(struct maintenance *m, const redisReply *page)
     }
     m->list_at += (int64_t)page->elements;
     m->page_n = (int)page->elements;
-    if (m->n_keys == 0)
+    if (m->n_keys == 0 && m->page_n == PAGE)
+        next_parked_page(m); /* nothing but lines that nobody can read */
+    else if (m->n_keys == 0)
         next_parked_list(m);
     else if (strncmp(m->whys[m->why], "host:", 5) == 0) {
         char key[QUEUE_KEY_SIZE];

@@ -37,6 +37,9 @@ if n_settle > 0 then
                 put_retry(key, now + tonumber(argument), payload)
             elseif outcome == 'park' then
                 put_parked(key, argument, payload)
+                if string.sub(argument, 1, 5) == 'host:' then
+                    rung = rung + redis.call('HLEN', WORKERS) -- whichever of them it is that can see the artifact
+                end
             elseif outcome == 'ready' then
                 put_ready(key, payload, true)
                 rung = rung + 1

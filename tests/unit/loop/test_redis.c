@@ -410,7 +410,8 @@ static void test_silent_server(void **state)
 {
     struct fixture *f = *state;
     char path[96], silent[128];
-    uv_pipe_t listener; /* takes connections and never says a word */
+    static uv_pipe_t
+        listener; /* takes connections and never says a word; closed only in the teardown's loop */
     snprintf(path, sizeof path, "%s/silent.sock", server.dir);
     uv_pipe_init(&f->loop, &listener, 0);
     assert_int_equal(uv_pipe_bind(&listener, path), 0);
