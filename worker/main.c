@@ -73,13 +73,6 @@ int main(int argc, char **argv)
         status = error_exit_status(&err);
     } else
         status = worker_run(&worker);
-    /* closing libuv's signal handles restores the default action: a late second SIGTERM must not kill an
-     * orderly end */
-    sigset_t ending;
-    sigemptyset(&ending);
-    sigaddset(&ending, SIGTERM);
-    sigaddset(&ending, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &ending, NULL);
     worker_deinit(&worker);
     if (uv_loop_close(&loop))
         log_error("handles left open at the end");

@@ -357,8 +357,6 @@ void worker_deinit(struct worker *w)
         uv_close((uv_handle_t *)&w->heartbeat, NULL);
         uv_close((uv_handle_t *)&w->upkeep, NULL);
         uv_close((uv_handle_t *)&w->due, NULL);
-        uv_close((uv_handle_t *)&w->on_term, NULL);
-        uv_close((uv_handle_t *)&w->on_int, NULL);
     }
     w->open_parts += (w->maintenance != NULL) + (w->pg != NULL) + (w->redis != NULL) + (w->bell != NULL);
     maintenance_close(w->maintenance, on_part_closed, w);
@@ -369,5 +367,13 @@ void worker_deinit(struct worker *w)
     pg_client_close(w->pg, on_part_closed, w);
     while (w->open_parts > 0 || w->asking > 0)
         uv_run(w->loop, UV_RUN_ONCE);
+    if (w->flush.data) {
+        /* last, and then ignored: libuv restores the default action, and a late second signal must not kill
+         * an orderly end */
+        uv_close((uv_handle_t *)&w->on_term, NULL);
+        uv_close((uv_handle_t *)&w->on_int, NULL);
+        signal(SIGTERM, SIG_IGN);
+        signal(SIGINT, SIG_IGN);
+    }
     uv_run(w->loop, UV_RUN_DEFAULT);
 }
