@@ -243,7 +243,10 @@ static void begin(struct scheduler *s)
     uv_unref((uv_handle_t *)&s->on_term);
     uv_unref((uv_handle_t *)&s->on_int);
     if (!s->once) {
-        uint64_t period_ms = (uint64_t)s->settings->relay_seconds * 1000;
+        const struct settings *set = s->settings;
+        int64_t period =
+            set->relay_seconds < set->reconcile_seconds ? set->relay_seconds : set->reconcile_seconds;
+        uint64_t period_ms = (uint64_t)period * 1000;
         uv_timer_start(&s->upkeep_timer, on_upkeep_timer, 0, period_ms);
         log_write(LOG_INFO, "started");
     }

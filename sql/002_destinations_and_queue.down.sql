@@ -55,6 +55,7 @@ ALTER TABLE backup_destinations
     DROP COLUMN resume_state,
     DROP COLUMN error_code,
     DROP COLUMN waiting_since,
+    DROP COLUMN in_order,
     DROP COLUMN verified_at,
     DROP COLUMN verification_result,
     ALTER COLUMN status DROP DEFAULT;

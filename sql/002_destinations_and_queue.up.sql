@@ -102,6 +102,7 @@ ALTER TABLE backup_destinations
     ADD COLUMN resume_state text,
     ADD COLUMN error_code text,
     ADD COLUMN waiting_since timestamptz,                  -- waits for the host that has the artifact
+    ADD COLUMN in_order boolean NOT NULL DEFAULT true,     -- false once a person retried it: holds nothing back
     ADD COLUMN verified_at timestamptz,
     ADD COLUMN verification_result text;
 ALTER TABLE backup_destinations ALTER COLUMN origin SET DEFAULT 'native';

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/settings.h"
@@ -73,6 +74,8 @@ int main(int argc, char **argv)
         status = error_exit_status(&err);
     } else
         status = worker_run(&worker);
+    if (rc == 0 && status != 0)
+        _exit(status); /* something hangs, a disk perhaps: waiting for it would hang too */
     worker_deinit(&worker);
     if (uv_loop_close(&loop))
         log_error("handles left open at the end");

@@ -177,6 +177,9 @@ void production_start(struct worker *w, const struct row_judged *row, struct sha
         fail_or_retry(p, &err);
         return;
     }
+    /* what dead producers left of this backup here */
+    for (int64_t older = p->fence - 1; older > 0 && older >= p->fence - 16; older--)
+        staging_remove(s->staging_dir, p->backup_id, older);
     log_info("backup %s: dump of %s source begins, artifact fence %" PRId64, row->backup_name,
              row->source.db_type, p->fence);
     p->running = true;

@@ -205,13 +205,10 @@ static void on_maintained(void *data, const struct maintenance_report *report, c
 void upkeep_run(struct worker *w)
 {
     int64_t now = clock_monotonic_ms();
-    unsigned flags = MAINTENANCE_RELAY;
-    if (now - w->reconciled_at_ms >= w->settings->reconcile_seconds * 1000) {
-        flags |= MAINTENANCE_RECONCILE;
-        w->reconciled_at_ms = now;
-    }
-    maintenance_run(w->maintenance, flags, on_maintained, w);
-    if (!w->sweeping && now - w->swept_at_ms >= SWEEP_SECONDS * 1000) {
+    int64_t sweep_seconds =
+        w->settings->reconcile_seconds < SWEEP_SECONDS ? w->settings->reconcile_seconds : SWEEP_SECONDS;
+    maintenance_run(w->maintenance, MAINTENANCE_RECONCILE, on_maintained, w);
+    if (!w->sweeping && now - w->swept_at_ms >= sweep_seconds * 1000) {
         w->swept_at_ms = now;
         sweep(w);
     }

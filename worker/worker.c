@@ -270,7 +270,11 @@ static void start_timers(struct worker *w)
     w->flush.data = w->tick.data = w->heartbeat.data = w->upkeep.data = w->due.data = w;
     w->on_term.data = w->on_int.data = w;
     uv_prepare_start(&w->flush, on_flush);
-    uint64_t beat = (uint64_t)(w->lease_ms / 3), upkeep = (uint64_t)w->settings->relay_seconds * 1000;
+    uint64_t beat = (uint64_t)(w->lease_ms / 3),
+             upkeep = (uint64_t)(w->settings->relay_seconds < w->settings->reconcile_seconds
+                                     ? w->settings->relay_seconds
+                                     : w->settings->reconcile_seconds) *
+                      1000;
     uv_timer_start(&w->heartbeat, on_heartbeat_due, beat, beat);
     /* not all workers of a host in step */
     uv_timer_start(&w->upkeep, on_upkeep_due, 1 + random_u64() % (upkeep < 1000 ? upkeep : 1000), upkeep);
@@ -285,7 +289,7 @@ int worker_init(struct worker *w, uv_loop_t *loop, const struct settings *settin
 {
     *w = (struct worker){.loop = loop, .settings = settings, .lease_ms = settings->lease_seconds * 1000};
     w->next_token = 1;
-    w->reconciled_at_ms = w->swept_at_ms = INT64_MIN / 2;
+    w->swept_at_ms = INT64_MIN / 2;
     int rc = add_queues(w, err);
     if (rc == 0)
         rc = staging_prepare(settings->staging_dir, err);

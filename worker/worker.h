@@ -154,7 +154,7 @@ struct worker {
     uv_signal_t on_term, on_int;
     bool draining, stopped, closing;
     int64_t drain_until_ms;
-    int64_t reconciled_at_ms, swept_at_ms;
+    int64_t swept_at_ms;
     bool sweeping;
     char last_complaint[256];
     int64_t complained_at_ms;

@@ -256,7 +256,7 @@ static const struct pg_statement select_unqueued = {
     " greatest(0, ceil(1000 * extract(epoch FROM d.next_attempt_at - clock_timestamp())))::bigint,"
     " CASE WHEN b.ordering = 'sequential' AND EXISTS (SELECT FROM backup_destinations l WHERE l.backup_id = "
     "d.backup_id"
-    "  AND l.priority < d.priority AND l.status IN ('pending', 'uploading')) THEN 'order'"
+    "  AND l.priority < d.priority AND l.in_order AND l.status IN ('pending', 'uploading')) THEN 'order'"
     "  WHEN q.paused_at IS NOT NULL THEN 'paused' END"
     " FROM (SELECT * FROM backup_destinations WHERE enqueued_at IS NULL AND origin = 'native'"
     "  AND status IN ('pending', 'uploading') AND (status = 'pending' OR lease_until <= clock_timestamp())"
@@ -565,7 +565,7 @@ static void after_relay(struct maintenance *m)
     } else if ((m->flags & (MAINTENANCE_RECONCILE | MAINTENANCE_NOW)) && !(m->flags & MAINTENANCE_NO_LOCK)) {
         char seconds[24];
         snprintf(seconds, sizeof seconds, "%lld",
-                 m->flags & MAINTENANCE_NOW ? 0 : (long long)m->reconcile_seconds);
+                 m->flags & MAINTENANCE_NOW ? 0 : (long long)m->reconcile_seconds * 3 / 4);
         m->state = DUE;
         ask_one(m, m->pg, &is_due, (const char *[]){seconds});
     } else

@@ -26,7 +26,8 @@ struct maintenance_options {
     struct pg_client *pg;       /* for writes; not owned */
     struct redis_client *redis; /* not owned */
     int64_t lease_seconds;
-    int64_t reconcile_seconds;
+    int64_t reconcile_seconds; /* everything is looked at at least this often while some program runs passes
+                                  this often */
     int64_t handover_seconds;
 };
 

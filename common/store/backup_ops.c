@@ -153,9 +153,10 @@ int backup_check_cancel(const json_t *backup, struct error *err)
                      status);
 }
 
-#define COPY_STARTS_OVER                                                                                     \
-    "status = 'pending', attempts = 0, takes = 0, next_attempt_at = NULL, enqueued_at = NULL,"               \
-    " lease_owner = NULL, lease_until = NULL, error_code = NULL, error_message = NULL, waiting_since = NULL"
+#define COPY_STARTS_OVER                                                                                      \
+    "status = 'pending', attempts = 0, takes = 0, next_attempt_at = NULL, enqueued_at = NULL,"                \
+    " lease_owner = NULL, lease_until = NULL, error_code = NULL, error_message = NULL, waiting_since = NULL," \
+    " in_order = false"
 
 #define BACKUP_STARTS_OVER                                                                                   \
     "artifact_attempts = CASE WHEN artifact_state = 'failed' THEN 0 ELSE artifact_attempts END,"             \

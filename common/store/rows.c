@@ -237,7 +237,7 @@ static const struct pg_statement next_in_order = {
     "rows_next_in_order",
     "SELECT d.id, d.queue FROM backups b JOIN backup_destinations d ON d.backup_id = b.id"
     " WHERE b.id = ANY ($1::int[]) AND b.ordering = 'sequential' AND d.status = 'pending'"
-    " AND NOT EXISTS (SELECT FROM backup_destinations l WHERE l.backup_id = b.id AND l.priority < d.priority"
+    " AND NOT EXISTS (SELECT FROM backup_destinations l WHERE l.backup_id = b.id AND l.in_order AND l.priority < d.priority"
     "  AND l.status IN ('pending', 'uploading'))",
     1};
 
@@ -432,7 +432,7 @@ static const struct pg_statement judge_parked = {
     " WHERE NOT coalesce(d.status = 'pending' AND CASE $2::text"
     "  WHEN 'artifact' THEN b.artifact_state = 'producing' AND b.artifact_lease_until > clock_timestamp()"
     "  WHEN 'order' THEN EXISTS (SELECT FROM backup_destinations l WHERE l.backup_id = d.backup_id"
-    "   AND l.priority < d.priority AND l.status IN ('pending', 'uploading'))"
+    "   AND l.in_order AND l.priority < d.priority AND l.status IN ('pending', 'uploading'))"
     "  WHEN 'paused' THEN q.paused_at IS NOT NULL"
     "  WHEN 'full' THEN (SELECT count(*) FROM backup_destinations r WHERE r.destination_id = d.destination_id"
     "   AND r.status = 'uploading' AND r.lease_until > clock_timestamp())"

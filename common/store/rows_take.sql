@@ -27,7 +27,7 @@ WITH facts AS MATERIALIZED (
                WHEN f.paused_at IS NOT NULL THEN 'paused'
                WHEN f.ordering = 'sequential' AND EXISTS (
                    SELECT FROM backup_destinations l
-                   WHERE l.backup_id = f.backup_id AND l.priority < f.priority
+                   WHERE l.backup_id = f.backup_id AND l.in_order AND l.priority < f.priority
                        AND l.status IN ('pending', 'uploading')) THEN 'order'
                WHEN f.producing THEN 'artifact'
                WHEN f.artifact_state = 'ready' OR f.artifact_state = 'gone' AND EXISTS (
