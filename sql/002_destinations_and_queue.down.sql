@@ -39,6 +39,8 @@ BEGIN
 END $$;
 
 DROP TRIGGER backup_destinations_touch ON backup_destinations;
+ALTER TABLE backups RESET (fillfactor);
+ALTER TABLE backup_destinations RESET (fillfactor);
 
 ALTER TABLE backup_destinations
     DROP COLUMN origin,

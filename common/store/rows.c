@@ -33,9 +33,10 @@ static const struct pg_statement lock_parents_of_rows = {
  * slot. */
 static const struct pg_statement lock_limited_destinations = {
     "rows_lock_destinations",
+    /* OFFSET 0: asked for each limited destination, so not at all where there is none */
     "SELECT c.id FROM destinations c"
-    " WHERE c.max_concurrent IS NOT NULL AND c.id IN"
-    " (SELECT d.destination_id FROM backup_destinations d WHERE d.id = ANY ($1::int[]))"
+    " WHERE c.max_concurrent IS NOT NULL AND EXISTS (SELECT FROM backup_destinations d"
+    "  WHERE d.id = ANY ($1::int[]) AND d.destination_id = c.id OFFSET 0)"
     " ORDER BY c.id FOR UPDATE OF c",
     1};
 
@@ -175,6 +176,9 @@ static const struct pg_statement lock_parents = {
     "rows_lock_backups",
     "SELECT b.id FROM backups b WHERE b.id = ANY ($1::int[]) ORDER BY b.id FOR UPDATE OF b", 1};
 
+/* Rows that could not be changed are looked up. NOT IN is hashed, where a join with `changed` would be a
+ * nested loop (the planner believes that an UPDATE returns one row). COLLATE keeps the row's look-up on its
+ * id: by the index on status it would read every row that ever was `uploading` since the last vacuum. */
 static const struct pg_statement end_rows = {
     "rows_end",
     "WITH w AS MATERIALIZED (SELECT * FROM unnest($1::int[], $2::bigint[], $3::text[], $4::bigint[], "
@@ -201,28 +205,34 @@ static const struct pg_statement end_rows = {
     "  upload_completed_at = CASE w.outcome WHEN 'completed' THEN clock_timestamp() AT TIME ZONE 'UTC' END,"
     "  upload_duration_seconds = CASE w.outcome WHEN 'completed' THEN"
     "   greatest(0, round(extract(epoch FROM clock_timestamp() AT TIME ZONE 'UTC' - "
-    "d.upload_started_at)))::int END"
-    " FROM w WHERE d.id = w.id AND d.fence = w.fence AND d.status = 'uploading'"
-    " RETURNING d.id)"
-    " SELECT w.id, c.id IS NOT NULL, d.fence, d.status FROM w"
-    " LEFT JOIN changed c ON c.id = w.id LEFT JOIN backup_destinations d ON d.id = w.id",
+    "d.upload_started_at)))::int END,"
+    "  updated_at = clock_timestamp() AT TIME ZONE 'UTC'"
+    " FROM w WHERE d.id = w.id AND d.fence = w.fence AND d.status COLLATE \"C\" = 'uploading'"
+    " RETURNING d.id, d.fence, d.status)"
+    " SELECT c.id, true, c.fence, c.status FROM changed c"
+    " UNION ALL SELECT w.id, false, d.fence, d.status FROM w LEFT JOIN backup_destinations d ON d.id = w.id"
+    "  WHERE w.id NOT IN (SELECT c.id FROM changed c)",
     8};
 
 /* The backup's state follows from its rows (design.md 2.9); a statement of its own, so that it sees what
  * end_rows did. */
 static const struct pg_statement roll_up = {
     "rows_roll_up",
-    "WITH tally AS (SELECT d.backup_id AS id, count(*) AS total,"
-    "  count(*) FILTER (WHERE d.status IN ('pending', 'uploading')) AS unfinished,"
+    /* `finished` first: a batch ends few backups, and counting is dear. OFFSET and COLLATE keep the look-ups
+     * on the backup; by the index on status they would read all that is unfinished. */
+    "WITH finished AS MATERIALIZED (SELECT b.id FROM backups b WHERE b.id = ANY ($1::int[])"
+    "  AND NOT EXISTS (SELECT FROM backup_destinations d WHERE d.backup_id = b.id"
+    "   AND d.status COLLATE \"C\" IN ('pending', 'uploading') OFFSET 0)),"
+    " tally AS (SELECT d.backup_id AS id, count(*) AS total,"
     "  count(*) FILTER (WHERE d.status = 'completed') AS completed,"
     "  min(d.error_message) FILTER (WHERE d.status = 'failed') AS one_error,"
     "  left(string_agg(coalesce(d.storage_name, d.storage_type) || ': ' || d.error_message, '; ' ORDER BY "
     "d.priority,"
     "   d.id) FILTER (WHERE d.status = 'failed'), 2000) AS errors"
-    " FROM backup_destinations d WHERE d.backup_id = ANY ($1::int[]) GROUP BY d.backup_id),"
+    " FROM finished f JOIN backup_destinations d ON d.backup_id = f.id GROUP BY d.backup_id),"
     " ended AS (SELECT t.*, CASE WHEN t.completed = t.total THEN 'completed' WHEN t.completed > 0 THEN "
     "'partial'"
-    "  ELSE 'failed' END AS status FROM tally t WHERE t.unfinished = 0)"
+    "  ELSE 'failed' END AS status FROM tally t)"
     " UPDATE backups b SET status = e.status, completed_at = clock_timestamp(),"
     "  error_message = CASE b.artifact_state WHEN 'failed' THEN e.one_error ELSE e.errors END,"
     "  duration_seconds = greatest(0, round(extract(epoch FROM clock_timestamp() - b.started_at)))::int,"

@@ -5,39 +5,11 @@
 --
 -- A row `uploading` under this very worker's name is one whose take was committed but never answered (the worker doesn't
 -- ask for rows it is working on): it may be taken again at once. The same for a production.
-WITH facts AS MATERIALIZED (
-    SELECT w.id AS wanted, d.id, d.backup_id, d.status, d.fence, d.origin, d.priority, d.destination_id,
-           d.next_attempt_at, d.lease_until, d.lease_owner, c.max_concurrent, q.paused_at,
-           b.ordering, b.artifact_state, b.artifact_next_attempt_at,
-           b.artifact_state = 'producing' AND b.artifact_lease_until > clock_timestamp()
-               AND (b.artifact_owner IS DISTINCT FROM $2::text OR b.id = ANY ($5::int[])) AS producing
-    FROM unnest($1::int[]) AS w (id)
-    LEFT JOIN backup_destinations d ON d.id = w.id
-    LEFT JOIN backups b ON b.id = d.backup_id
-    LEFT JOIN destinations c ON c.id = d.destination_id
-    LEFT JOIN queues q ON q.name = d.queue
-), judged AS MATERIALIZED (
-    SELECT f.*,
-           CASE
-               WHEN f.id IS NULL THEN 'gone'
-               WHEN f.status NOT IN ('pending', 'uploading') OR f.origin <> 'native' THEN 'ended'
-               WHEN f.status = 'uploading' AND f.lease_until > clock_timestamp()
-                   AND f.lease_owner IS DISTINCT FROM $2::text THEN 'leased'
-               WHEN f.status = 'pending' AND f.next_attempt_at > clock_timestamp() THEN 'not_due'
-               WHEN f.paused_at IS NOT NULL THEN 'paused'
-               WHEN f.ordering = 'sequential' AND EXISTS (
-                   SELECT FROM backup_destinations l
-                   WHERE l.backup_id = f.backup_id AND l.in_order AND l.priority < f.priority
-                       AND l.status IN ('pending', 'uploading')) THEN 'order'
-               WHEN f.producing THEN 'artifact'
-               WHEN f.artifact_state = 'ready' OR f.artifact_state = 'gone' AND EXISTS (
-                   SELECT FROM backup_destinations l
-                   WHERE l.backup_id = f.backup_id AND l.status = 'completed') THEN 'take'
-               WHEN f.artifact_next_attempt_at > clock_timestamp() THEN 'artifact_not_due'
-               ELSE 'produce'
-           END AS verdict
-    FROM facts f
-), chosen AS MATERIALIZED (
+--
+-- Each row is read once: `chosen` carries what the answer needs. clock_timestamp() keeps the inner query from being
+-- taken apart, so every verdict is computed once. `taken` and `producing` hold at most one row for each of `chosen`:
+-- FULL JOIN is LEFT JOIN then, but never a nested loop (the planner believes that an UPDATE returns one row).
+WITH chosen AS MATERIALIZED (
     -- one production per backup, and no more uploads than max_concurrent allows
     SELECT j.*,
            CASE
@@ -53,7 +25,39 @@ WITH facts AS MATERIALIZED (
                    THEN 'full'
                ELSE j.verdict
            END AS final
-    FROM judged j
+    FROM (
+        SELECT w.id AS wanted, d.id, d.backup_id, d.status, d.fence, d.priority, d.destination_id, d.next_attempt_at,
+               d.lease_until, d.error_code, d.error_message, d.attempts, d.queue, d.storage_type, d.storage_name,
+               d.file_path, d.base_path, d.waiting_since, coalesce(c.storage_config, d.storage_config) AS storage_config,
+               c.disk_identity, c.max_concurrent, b.name, b.status AS backup_status, b.ordering, b.artifact_state,
+               b.artifact_fence, b.artifact_host, b.artifact_sha256, b.artifact_size, b.artifact_next_attempt_at,
+               b.database_id,
+               CASE
+                   WHEN d.id IS NULL THEN 'gone'
+                   WHEN d.status NOT IN ('pending', 'uploading') OR d.origin <> 'native' THEN 'ended'
+                   WHEN d.status = 'uploading' AND d.lease_until > clock_timestamp()
+                       AND d.lease_owner IS DISTINCT FROM $2::text THEN 'leased'
+                   WHEN d.status = 'pending' AND d.next_attempt_at > clock_timestamp() THEN 'not_due'
+                   WHEN q.paused_at IS NOT NULL THEN 'paused'
+                   WHEN b.ordering = 'sequential' AND EXISTS (
+                       SELECT FROM backup_destinations l
+                       WHERE l.backup_id = d.backup_id AND l.in_order AND l.priority < d.priority
+                           AND l.status COLLATE "C" IN ('pending', 'uploading')) THEN 'order'
+                   WHEN b.artifact_state = 'producing' AND b.artifact_lease_until > clock_timestamp()
+                       AND (b.artifact_owner IS DISTINCT FROM $2::text OR b.id = ANY ($5::int[])) THEN 'artifact'
+                   -- COLLATE: found by the backup, not by the index on status among all rows that ever completed
+                   WHEN b.artifact_state = 'ready' OR b.artifact_state = 'gone' AND EXISTS (
+                       SELECT FROM backup_destinations l
+                       WHERE l.backup_id = d.backup_id AND l.status COLLATE "C" = 'completed' OFFSET 0) THEN 'take'
+                   WHEN b.artifact_next_attempt_at > clock_timestamp() THEN 'artifact_not_due'
+                   ELSE 'produce'
+               END AS verdict
+        FROM unnest($1::int[]) AS w (id)
+        LEFT JOIN backup_destinations d ON d.id = w.id
+        LEFT JOIN backups b ON b.id = d.backup_id
+        LEFT JOIN destinations c ON c.id = d.destination_id
+        LEFT JOIN queues q ON q.name = d.queue
+    ) j
 ), taken AS (
     UPDATE backup_destinations d
     SET status = 'uploading', fence = d.fence + 1, lease_owner = $2,
@@ -62,16 +66,17 @@ WITH facts AS MATERIALIZED (
         takes = d.takes + 1,
         upload_started_at = clock_timestamp() AT TIME ZONE 'UTC', upload_completed_at = NULL,
         upload_duration_seconds = NULL, next_attempt_at = NULL, bytes_done = 0,
-        enqueued_at = coalesce(d.enqueued_at, clock_timestamp())
+        enqueued_at = coalesce(d.enqueued_at, clock_timestamp()),
+        updated_at = clock_timestamp() AT TIME ZONE 'UTC'
     FROM chosen j
     WHERE d.id = j.id AND j.final = 'take' AND d.fence = j.fence
         AND (d.status = 'pending'
             OR d.status = 'uploading' AND (d.lease_until <= clock_timestamp() OR d.lease_owner = $2))
-    RETURNING d.id, d.fence, d.attempts, d.takes
+    RETURNING d.id, d.fence, d.attempts, d.takes, d.backup_id, j.backup_status
 ), started AS (
     UPDATE backups b
     SET status = 'in_progress', started_at = coalesce(b.started_at, clock_timestamp())
-    FROM (SELECT DISTINCT j.backup_id FROM chosen j JOIN taken t ON t.id = j.id) s
+    FROM (SELECT DISTINCT t.backup_id FROM taken t WHERE t.backup_status = 'pending') s
     WHERE b.id = s.backup_id AND b.status = 'pending'
 ), producing AS (
     UPDATE backups b
@@ -83,7 +88,7 @@ WITH facts AS MATERIALIZED (
         artifact_next_attempt_at = NULL, artifact_source_bytes = 0
     FROM chosen j
     WHERE b.id = j.backup_id AND j.final = 'produce'
-    RETURNING b.id, b.artifact_fence, b.artifact_attempts, b.artifact_takes
+    RETURNING b.id, b.artifact_fence, b.artifact_attempts, b.artifact_takes, j.id AS row_id
 )
 -- The columns are numbered in rows.c (enum taken_column).
 SELECT j.wanted,
@@ -92,21 +97,18 @@ SELECT j.wanted,
            WHEN 'leased' THEN j.lease_until
            WHEN 'not_due' THEN j.next_attempt_at
            WHEN 'artifact_not_due' THEN j.artifact_next_attempt_at END - clock_timestamp())))::bigint,
-       coalesce(t.fence, d.fence), d.status, d.error_code, d.error_message, d.backup_id, b.name,
-       coalesce(t.attempts, d.attempts), t.takes, b.ordering = 'sequential',
-       coalesce(p.artifact_fence, b.artifact_fence), d.queue, d.storage_type, d.storage_name, d.file_path,
-       d.base_path, coalesce(c.storage_config, d.storage_config), c.disk_identity, d.destination_id,
-       c.max_concurrent IS NOT NULL, b.artifact_host, b.artifact_sha256, b.artifact_size,
-       b.artifact_state = 'gone',
-       CASE WHEN d.waiting_since IS NULL THEN -1
-           ELSE greatest(0, 1000 * extract(epoch FROM clock_timestamp() - d.waiting_since))::bigint END,
+       coalesce(t.fence, j.fence), j.status, j.error_code, j.error_message, j.backup_id, j.name,
+       coalesce(t.attempts, j.attempts), t.takes, j.ordering = 'sequential',
+       coalesce(p.artifact_fence, j.artifact_fence), j.queue, j.storage_type, j.storage_name, j.file_path,
+       j.base_path, j.storage_config, j.disk_identity, j.destination_id,
+       j.max_concurrent IS NOT NULL, j.artifact_host, j.artifact_sha256, j.artifact_size,
+       j.artifact_state = 'gone',
+       CASE WHEN j.waiting_since IS NULL THEN -1
+           ELSE greatest(0, 1000 * extract(epoch FROM clock_timestamp() - j.waiting_since))::bigint END,
        s.db_type, s.host, s.port, s.username, s.database_name, s.password_ref, s.source_path, s.source_argv,
        p.artifact_attempts, p.artifact_takes
 FROM chosen j
-LEFT JOIN taken t ON t.id = j.id
-LEFT JOIN producing p ON p.id = j.backup_id AND j.final = 'produce'
-LEFT JOIN backup_destinations d ON d.id = j.id
-LEFT JOIN backups b ON b.id = j.backup_id
-LEFT JOIN destinations c ON c.id = d.destination_id
-LEFT JOIN databases s ON s.id = b.database_id AND j.final = 'produce'
+FULL JOIN taken t ON t.id = j.id
+FULL JOIN producing p ON p.row_id = j.id
+LEFT JOIN databases s ON s.id = CASE j.final WHEN 'produce' THEN j.database_id END
 ORDER BY j.wanted
