@@ -16,7 +16,7 @@ end
 
 -- Whole numbers without Lua's exponent form.
 local function int(n)
-    return string.format('%.0f', n)
+    return string.format('%d', n)
 end
 
 local function split(value)

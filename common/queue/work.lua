@@ -21,7 +21,7 @@ if n_settle > 0 then
         keys[i] = ARGV[4 + 5 * i]
     end
     local standing = redis.call('HMGET', JOBS, unpack(keys))
-    local done = {}
+    local done, gone = {}, {}
     for i = 1, n_settle do
         local at = 4 + 5 * i
         local key, token, outcome, argument, payload = keys[i], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
@@ -47,7 +47,7 @@ if n_settle > 0 then
                 if outcome == 'bury' then
                     put_dead(payload, argument, dead_max)
                 end
-                redis.call('HDEL', JOBS, key)
+                gone[#gone + 1] = key
             end
         else
             lost[#lost + 1] = key
@@ -55,6 +55,9 @@ if n_settle > 0 then
     end
     if #done > 0 then
         redis.call('ZREM', LEASE, unpack(done))
+    end
+    if #gone > 0 then
+        redis.call('HDEL', JOBS, unpack(gone))
     end
 end
 
