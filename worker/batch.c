@@ -157,12 +157,16 @@ static void on_ended(void *data, const struct pg_results *results, const struct 
         if (!seen[i])
             task_ended(b->tasks[i], ROW_STALE);
     const PGresult *backups = results->results[b->index + 1];
-    for (int row = 0; row < PQntuples(backups); row++) {
+    struct staged_artifact served[BATCH_MAX];
+    int n_served = 0;
+    for (int row = 0; row < PQntuples(backups) && n_served < BATCH_MAX; row++) {
         const char *status = pg_text(backups, row, 1), *host = pg_text(backups, row, 3);
         log_info("backup %lld: %s", (long long)pg_int(backups, row, 0, 0), status);
         if (strcmp(status, "completed") == 0 && host && strcmp(host, w->host) == 0)
-            upkeep_remove_staged(w, pg_int(backups, row, 0, 0), pg_int(backups, row, 2, 0));
+            served[n_served++] =
+                (struct staged_artifact){pg_int(backups, row, 0, 0), pg_int(backups, row, 2, 0)};
     }
+    upkeep_remove_staged(w, served, n_served);
     if (b->sequential)
         dispatch_unpark_rows(w, "order", results->results[b->index + 2]);
     w->end_single = false;

@@ -18,14 +18,16 @@ enum { SWEEP_MAX = 4096, SWEEP_SECONDS = 60 };
 struct removal {
     uv_work_t work;
     const char *dir; /* of the settings */
-    int64_t backup_id, fence;
     struct worker *worker;
+    int n;
+    struct staged_artifact artifacts[];
 };
 
 static void remove_work(uv_work_t *work)
 {
     struct removal *r = work->data;
-    staging_remove(r->dir, r->backup_id, r->fence);
+    for (int i = 0; i < r->n; i++)
+        staging_remove(r->dir, r->artifacts[i].backup_id, r->artifacts[i].fence);
 }
 
 static void on_removed(uv_work_t *work, int status)
@@ -36,13 +38,13 @@ static void on_removed(uv_work_t *work, int status)
     free(r);
 }
 
-void upkeep_remove_staged(struct worker *w, int64_t backup_id, int64_t fence)
+void upkeep_remove_staged(struct worker *w, const struct staged_artifact *artifacts, int n)
 {
-    struct removal *r = malloc(sizeof *r);
+    struct removal *r = n > 0 ? malloc(sizeof *r + sizeof *artifacts * (size_t)n) : NULL;
     if (r == NULL)
-        return; /* the sweep finds it */
-    *r = (struct removal){
-        .dir = w->settings->staging_dir, .backup_id = backup_id, .fence = fence, .worker = w};
+        return; /* the sweep finds them */
+    *r = (struct removal){.dir = w->settings->staging_dir, .worker = w, .n = n};
+    memcpy(r->artifacts, artifacts, sizeof *artifacts * (size_t)n);
     r->work.data = r;
     w->asking++;
     uv_queue_work(w->loop, &r->work, remove_work, on_removed);
@@ -93,12 +95,14 @@ static void on_marked(void *data, const struct pg_results *results, const struct
     struct worker *w = g->worker;
     (void)err;
     w->asking--;
-    for (int i = 0; results && i < PQntuples(g->rows); i++) {
-        int64_t backup_id = pg_int(g->rows, i, 0, 0), fence = pg_int(g->rows, i, 1, 0);
-        log_info("staging: artifact of backup %lld, generation %lld, removed", (long long)backup_id,
-                 (long long)fence);
-        upkeep_remove_staged(w, backup_id, fence);
+    struct staged_artifact artifacts[SWEEP_MAX];
+    int n = results ? PQntuples(g->rows) : 0;
+    for (int i = 0; i < n; i++) {
+        artifacts[i] = (struct staged_artifact){pg_int(g->rows, i, 0, 0), pg_int(g->rows, i, 1, 0)};
+        log_info("staging: artifact of backup %lld, generation %lld, removed",
+                 (long long)artifacts[i].backup_id, (long long)artifacts[i].fence);
     }
+    upkeep_remove_staged(w, artifacts, n);
     PQclear(g->rows);
     free(g);
 }

@@ -21,14 +21,19 @@
 
 enum { TICK_MS = 250, PROGRESS_MS = 2000, LAST_WORDS_MS = 5000, RENEW_MS = 5000, COMPLAIN_AGAIN_MS = 60000 };
 
+/* A copy that is done leaves its slot while its outcome is being written, so that the next jobs are claimed
+ * and taken meanwhile. As many outcomes as there are slots may wait, no more: PostgreSQL may be away. */
 int worker_free_slots(const struct worker *w)
 {
-    int busy = w->n_productions;
-    for (const struct task *t = w->tasks; t; t = t->next)
-        busy += t->state < TASK_SETTLE;
+    int busy = w->n_productions, written = 0;
+    for (const struct task *t = w->tasks; t; t = t->next) {
+        busy += t->state < TASK_END;
+        written += t->state == TASK_END || t->state == TASK_ENDING;
+    }
     for (int i = 0; i < w->n_queues; i++)
         busy += w->queues[i].reserved;
-    int64_t room = w->settings->concurrency - busy;
+    int64_t room = w->settings->concurrency - busy, bound = 2 * w->settings->concurrency - busy - written;
+    room = room < bound ? room : bound;
     return room > 0 ? (int)room : 0;
 }
 

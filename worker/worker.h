@@ -209,4 +209,7 @@ void production_write_end(struct production *p);
 
 /* upkeep.c */
 void upkeep_run(struct worker *w);
-void upkeep_remove_staged(struct worker *w, int64_t backup_id, int64_t fence);
+struct staged_artifact {
+    int64_t backup_id, fence;
+};
+void upkeep_remove_staged(struct worker *w, const struct staged_artifact *artifacts, int n);

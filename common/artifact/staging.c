@@ -81,15 +81,15 @@ int staging_prepare(const char *dir, struct error *err)
 int staging_open(const char *dir, int64_t backup_id, int64_t fence, uint64_t size, int *ret_fd,
                  struct error *err)
 {
-    char name[STAGING_NAME_SIZE];
+    char name[STAGING_NAME_SIZE], path[PATH_MAX];
     final_name(name, backup_id, fence);
-    int dirfd = open_dir(dir);
-    int fd = dirfd < 0 ? -1 : openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    int saved = errno;
-    if (dirfd >= 0)
-        close(dirfd);
+    int fd = -1;
+    if (snprintf(path, sizeof path, "%s/%s", dir, name) < (int)sizeof path)
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    else
+        errno = ENAMETOOLONG;
     if (fd < 0) {
-        int rc = error_errno(err, saved, "artifact %s in staging directory %.500s", name, dir);
+        int rc = error_errno(err, errno, "artifact %s in staging directory %.500s", name, dir);
         if (err && rc == ERROR_NOT_FOUND)
             err->retryable = false;
         return rc;
@@ -152,11 +152,9 @@ int staging_publish(const char *dir, int64_t backup_id, int64_t fence, int fd, s
 
 static void remove_name(const char *dir, const char *name)
 {
-    int dirfd = open_dir(dir);
-    if (dirfd < 0)
-        return;
-    unlinkat(dirfd, name, 0);
-    close(dirfd);
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/%s", dir, name) < (int)sizeof path)
+        unlink(path);
 }
 
 void staging_discard(const char *dir, int64_t backup_id, int64_t fence, int fd)
