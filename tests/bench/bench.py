@@ -33,6 +33,7 @@ def arguments():
     parser.add_argument("--dir", default=os.environ.get("BM_TEST_DIR", "/tmp"), help="where the servers keep data")
     parser.add_argument("--build", default=os.path.join(REPOSITORY, "build", "release"), help="build directory")
     parser.add_argument("--postgres-setting", action="append", metavar="NAME=VALUE", help="for experiments")
+    parser.add_argument("--profile", action="store_true", help="dispatch: where PostgreSQL's time goes, by statement")
     parser.add_argument("--keep", action="store_true", help="keep the directory of the servers")
     parser.add_argument("--verbose", action="store_true", help="every repetition's figures")
     options = parser.parse_args()

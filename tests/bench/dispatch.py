@@ -38,7 +38,18 @@ def wait_until(condition, process, bound=600, every=0.01):
         time.sleep(every)
 
 
-def run_ours(lab, concurrency, jobs, settings=None, profile=None):
+def print_statements(lab, jobs):
+    rows = lab.postgres.execute(
+        lab.database_name, """SELECT left(regexp_replace(query, '\\s+', ' ', 'g'), 70), calls, rows,
+            total_exec_time, total_plan_time, wal_bytes, shared_blks_hit
+        FROM pg_stat_statements WHERE calls > 10 ORDER BY total_exec_time + total_plan_time DESC LIMIT 14""")  # fmt: skip
+    table(["statement", "calls", "rows/call", "us/job", "plan us/job", "ms/call", "WAL B/job", "hits/job"],
+          [[q, calls, f"{n / calls:.1f}", f"{1000 * run / jobs:.1f}", f"{1000 * plan / jobs:.1f}",
+            f"{run / calls:.2f}", f"{float(wal) / jobs:.0f}", f"{hits / jobs:.1f}"]
+           for q, calls, n, run, plan, wal, hits in rows])  # fmt: skip
+
+
+def run_ours(lab, concurrency, jobs, settings=None):
     lab.database()
     rows = lab.make_backups(jobs // 3, lab.worker_host())
     lab.load_jobs(rows, visible=False)
@@ -46,12 +57,15 @@ def run_ours(lab, concurrency, jobs, settings=None, profile=None):
                               **(settings or {}))  # fmt: skip
     time.sleep(2)  # its first reconciling pass is over: the rows' jobs stand in Redis, nothing is to be restored
     client = lab.redis.client()
-    if profile:
-        profile(worker)
+    if lab.options.profile:
+        lab.postgres.execute(lab.database_name, "CREATE EXTENSION pg_stat_statements")
+        lab.postgres.execute(lab.database_name, "SELECT pg_stat_statements_reset()")
     meter = Meter(lab, worker.pid)
     lab.show_jobs()
     wait_until(lambda: client.hlen(f"bm:{{{QUEUE}}}:jobs") == 0, worker)
     result = meter.end(len(rows))
+    if lab.options.profile:
+        print_statements(lab, len(rows))
     stop(worker)
     states = lab.postgres.execute(
         lab.database_name, "SELECT d.status, b.status, d.attempts, d.fence, count(*) FROM backup_destinations d "

@@ -126,7 +126,10 @@ class Lab:
 
     def servers(self):
         if self.postgres is None:
-            extra = [s for s in (self.options.postgres_setting or [])]
+            extra = list(self.options.postgres_setting or [])
+            if self.options.profile:
+                extra += ["shared_preload_libraries=pg_stat_statements", "pg_stat_statements.track=all",
+                          "pg_stat_statements.track_planning=on"]  # fmt: skip
             self.postgres = Postgres(self.path("pg"), [*POSTGRES_SETTINGS, *extra]).create().start()
             self.redis = Redis(self.path("redis")).start()
             for kind, name in (("postgresql", self.postgres.popen.pid), ("redis", self.redis.popen.pid)):
