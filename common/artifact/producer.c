@@ -303,8 +303,45 @@ static void spawn_failed(struct producer *p, int rc)
     fail(p, &err);
 }
 
+/* What execvp would find, so that a missing program is told here and in our words. 0 or a negative errno. */
+static int find_program(const char *program)
+{
+    if (strchr(program, '/'))
+        return access(program, X_OK) == 0 ? 0 : -errno;
+    const char *path = getenv("PATH"); /* the child inherits it */
+    char *list = strdup(path ? path : "/usr/bin:/bin"), *rest = list, *dir, full[4200];
+    int rc = -ENOENT;
+    while (rc != 0 && list && (dir = strsep(&rest, ":")) != NULL) {
+        snprintf(full, sizeof full, "%s/%s", *dir ? dir : ".", program);
+        if (access(full, X_OK) == 0)
+            rc = 0;
+        else if (errno == EACCES)
+            rc = -EACCES;
+    }
+    free(list);
+    return rc;
+}
+
+/* A worker that is killed must not leave its dump running: util-linux's setpriv asks the kernel for that,
+ * uv_spawn can't. Where it is missing the child ends when it next writes. */
+static const char *const die_with_parent[] = {"/usr/bin/setpriv", "--pdeathsig", "KILL", "--"};
+
 static int spawn(struct producer *p, int out_fd, int words_fd)
 {
+    enum { PREFIX = sizeof die_with_parent / sizeof *die_with_parent };
+    int rc = find_program(p->command.argv[0]);
+    if (rc != 0)
+        return rc;
+    int n = 0;
+    while (p->command.argv[n])
+        n++;
+    char **argv = calloc((size_t)n + PREFIX + 1, sizeof *argv);
+    if (argv == NULL)
+        return UV_ENOMEM;
+    int skip = access(die_with_parent[0], X_OK) == 0 ? PREFIX : 0;
+    for (int i = 0; i < skip; i++)
+        argv[i] = (char *)(uintptr_t)die_with_parent[i];
+    memcpy(argv + skip, p->command.argv, sizeof *argv * (size_t)n);
     uv_stdio_container_t stdio[CHILD_PASSFILE_FD + 1] = {
         {.flags = UV_IGNORE},
         {.flags = UV_INHERIT_FD, .data.fd = out_fd},
@@ -313,8 +350,8 @@ static int spawn(struct producer *p, int out_fd, int words_fd)
     };
     uv_process_options_t options = {
         .exit_cb = on_child_exit,
-        .file = p->command.argv[0],
-        .args = p->command.argv,
+        .file = argv[0],
+        .args = argv,
         .env = p->command.env,
         .flags = UV_PROCESS_DETACHED,
         .stdio = stdio,
@@ -323,7 +360,9 @@ static int spawn(struct producer *p, int out_fd, int words_fd)
     p->process.data = p;
     p->has_process = true; /* to be closed even when uv_spawn fails */
     p->open_handles++;
-    return uv_spawn(p->request->loop, &p->process, &options);
+    rc = uv_spawn(p->request->loop, &p->process, &options);
+    free(argv);
+    return rc;
 }
 
 /* The read ends of both pipes are in drain and words_pipe; the child has the other ones alone. */
