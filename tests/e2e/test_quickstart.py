@@ -56,7 +56,7 @@ def test_twice_and_down(folder):
     assert restore, told
     commands = "\n".join(line.strip() for line in told.splitlines() if re.match(r"\s+(export PGHOST|createdb|gunzip -c|psql -d)", line))
     done = subprocess.run(["bash", "-e", "-o", "pipefail", "-c", commands], capture_output=True, text=True)
-    assert done.returncode == 0 and done.stdout.split()[2] == "7500", f"{commands}\n{done.stdout}{done.stderr}"
+    assert done.returncode == 0 and done.stdout.split()[2] == "6600", f"{commands}\n{done.stdout}{done.stderr}"
 
     code, told = quickstart("--dir", folder, "--size", "3")
     assert code == 0, told
