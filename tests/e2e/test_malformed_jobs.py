@@ -47,7 +47,7 @@ def test_dead_with_its_reason(bm, push):
     wait_for(lambda: redis.llen("bm:{default}:dead") >= len(MALFORMED),
              what=lambda: f"{redis.llen('bm:{default}:dead')} of {len(MALFORMED)} dead\n{worker.tail()}")  # fmt: skip
     for entry in redis_raw(bm).lrange("bm:{default}:dead", 0, -1):
-        told = json.loads(entry)  # the entry itself is readable, whatever it holds
+        told = json.loads(entry.decode(errors="replace"))  # the entry itself is readable, whatever it holds
         assert told.get("error"), entry[:300]
     assert worker.running
     assert not redis.keys("bm:{default}:ready:*") and not redis.zcard("bm:{default}:lease")
