@@ -28,7 +28,7 @@ CASES = [
     ("name taken", ["destination", "add", "disk", "--type", "local", "--base-path", "@"], (1, 2), ["disk"]),
     ("unknown database type", ["database", "add", "x", "--type", "oracle"], 2, ["oracle", "postgresql"]),
     ("literal password", ["database", "add", "x", "--type", "postgresql", "--host", "h", "--port", "5432", "--username", "u",
-                          "--database-name", "d", "--password-ref", SECRET], 2, ["--password-ref", "file:"]),
+                          "--database-name", "d", "--password-ref", SECRET], 2, ["password", "file:"]),
     ("port out of range", ["database", "add", "x", "--type", "postgresql", "--host", "h", "--port", "70000", "--username", "u",
                            "--database-name", "d"], 2, ["port", "65535"]),
     ("file with ..", ["database", "add", "x", "--type", "file", "--path", "/tmp/../etc/passwd"], 2, [".."]),

@@ -52,7 +52,7 @@ def test_twice_and_down(folder):
     assert code == 0, told
     assert len(re.findall(r"completed", told)) >= 2, told
     assert len(set(re.findall(r"[0-9a-f]{64}|\b[0-9a-f]{12}\b", told))) >= 1, told
-    restore = re.search(r"gunzip -c (.*) \| psql -q -d (\w+)", told)
+    restore = re.search(r"gunzip -c (.*) \| psql -q .*-d (\w+)", told)
     assert restore, told
     commands = "\n".join(line.strip() for line in told.splitlines() if re.match(r"\s+(export PGHOST|createdb|gunzip -c|psql -d)", line))
     done = subprocess.run(["bash", "-e", "-o", "pipefail", "-c", commands], capture_output=True, text=True)
