@@ -13,7 +13,7 @@ CASES = [
     ("storage type missing", ["destination", "add", "x", "--base-path", "@"], 2, ["--type"]),
     ("disk without base path", ["destination", "add", "x", "--type", "local"], 2, ["base"]),
     ("relative base path", ["destination", "add", "x", "--type", "local", "--base-path", "some/where"], 2, ["some/where"]),
-    ("base path with ..", ["destination", "add", "x", "--type", "local", "--base-path", "@/../@"], 2, [".."]),
+    ("base path with ..", ["destination", "add", "x", "--type", "local", "--base-path", "@/../ground"], 2, [".."]),
     ("missing directory", ["destination", "add", "x", "--type", "local", "--base-path", "@/nope"], (1, 2), ["@/nope"]),
     ("base path is a file", ["destination", "add", "x", "--type", "local", "--base-path", "/etc/passwd"], (1, 2), ["/etc/passwd"]),
     ("path template with ..", ["destination", "add", "x", "--type", "local", "--base-path", "@", "--path-template", "../{name}.{ext}"], 2, [".."]),
@@ -102,7 +102,7 @@ def test_refused(shared, what, args, status, words):
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert len(lines) == 1 and done.stdout == "", f"one clear line was promised:\n{done.stdout}{done.stderr}"
     for word in words:
-        assert word.replace("@", ground) if word.startswith("@/") else word in lines[0], lines[0]
+        assert (word.replace("@", ground) if word.startswith("@/") else word) in lines[0], lines[0]
     assert SECRET not in lines[0]
     assert everything(shared) == before
 
