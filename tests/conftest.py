@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -150,7 +151,11 @@ def finish(system):
             found[pid] = command
         return found
 
-    wait_for_function(lambda: not orphans(), 30, lambda: f"leftover processes: {orphans()}")
+    try:
+        wait_for_function(lambda: not orphans(), 30, lambda: f"leftover processes: {orphans()}")
+    finally:
+        for pid in orphans():  # not to be blamed on the next test
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture

@@ -1,0 +1,80 @@
+"""deploy/quickstart in a folder whose name is everything a script dislikes: first run, second run, --down."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from harness.system import REPOSITORY
+
+QUICKSTART = os.path.join(REPOSITORY, "deploy", "quickstart")
+
+
+@pytest.fixture
+def folder(tmp):
+    path = os.path.join(tmp, "a folder's ünusual name, long enough to leave no room for the path of a socket in it $HOME")
+    yield path
+    subprocess.run([QUICKSTART, "--dir", path, "--down"], capture_output=True, text=True)
+    try:
+        with open(os.path.join(path, "servers.path")) as f:
+            servers = f.read().strip()
+        if servers.startswith("/var/tmp/bm-quickstart-"):
+            shutil.rmtree(servers)
+    except FileNotFoundError:
+        pass
+
+
+def quickstart(*options):
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("BM_", "PG"))}
+    done = subprocess.run([QUICKSTART, *options], capture_output=True, text=True, timeout=1200, env=env, stdin=subprocess.DEVNULL)
+    return done.returncode, done.stdout + done.stderr
+
+
+def processes_of(folder):
+    with open(os.path.join(folder, "servers.path")) as f:
+        servers = f.read().strip()
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                command = f.read().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if servers in command or folder in command:
+            found.append(command)
+    return found
+
+
+def test_twice_and_down(folder):
+    code, told = quickstart("--dir", folder, "--size", "3")
+    assert code == 0, told
+    assert len(re.findall(r"completed", told)) >= 2, told
+    assert len(set(re.findall(r"[0-9a-f]{64}|\b[0-9a-f]{12}\b", told))) >= 1, told
+    restore = re.search(r"gunzip -c (.*) \| psql -q .*-d (\w+)", told)
+    assert restore, told
+    commands = "\n".join(line.strip() for line in told.splitlines() if re.match(r"\s+(export PGHOST|createdb|gunzip -c|psql -d)", line))
+    done = subprocess.run(["bash", "-e", "-o", "pipefail", "-c", commands], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.split()[2] == "6600", f"{commands}\n{done.stdout}{done.stderr}"
+
+    code, told = quickstart("--dir", folder, "--size", "3")
+    assert code == 0, told
+    worker = [command for command in processes_of(folder) if "backup-worker" in command]
+    assert len(worker) == 1, worker
+
+    code, told = quickstart("--dir", folder, "--down")
+    assert code == 0, told
+    assert processes_of(folder) == []
+    assert quickstart("--dir", folder, "--down")[0] == 0  # nothing left to stop is no mistake
+
+
+def test_usage():
+    assert quickstart("--help")[0] == 0
+    for wrong in (["--frob"], ["--dir"], ["--size", "many"]):
+        code, told = quickstart(*wrong)
+        assert code == 2 and wrong[0] in told
+    code, told = quickstart("--dir", "/proc/nowhere")
+    assert code == 1 and "/proc/nowhere" in told
+    code, told = quickstart("--dir", "/nowhere/at/all", "--down")
+    assert code == 1 and not os.path.exists("/nowhere")

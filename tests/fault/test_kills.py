@@ -1,0 +1,159 @@
+"""One thing dies at one chosen moment."""
+
+import os
+
+import pytest
+
+from harness.processes import children
+from harness.system import System
+from harness.waiting import wait_for
+
+import conftest
+
+
+def blocked(bm, name="slow"):
+    """A source that waits in the middle of every run until the file `go` is there; `begun` counts the runs."""
+    go, begun = os.path.join(bm.tmp, "go"), os.path.join(bm.tmp, "begun")
+    bm.command_database(name, "sh", "-c", f"echo half; echo run >>{begun}; while [ ! -e {go} ]; do sleep 0.05; done; echo rest")
+    base = bm.destination("disk")
+    bm.assign(name, "disk")
+    return go, lambda: len(open(begun).readlines()) if os.path.exists(begun) else 0, base
+
+
+def touch(path):
+    open(path, "w").close()
+
+
+def test_worker_killed_while_dumping(bm):
+    go, runs, base = blocked(bm)
+    first = bm.worker(BM_LEASE_SECONDS="3")
+    backup = bm.run("slow")
+    wait_for(lambda: runs() == 1, what=lambda: bm.describe(backup))
+    first.kill()
+    # its child must not go on without it
+    wait_for(lambda: not [pid for pid in children(os.getpid()) if "while [ !" in conftest.command_of(pid)], 30,
+             "the dump of the killed worker has ended")  # fmt: skip
+    bm.worker(BM_LEASE_SECONDS="3")
+    wait_for(lambda: runs() == 2, what=lambda: bm.describe(backup))
+    touch(go)
+    assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
+    row = bm.rows(backup)[0]
+    bm.assert_whole(row)
+    assert row["attempts"] == 1, "a lost lease is no attempt"
+    bm.fsck()
+    wait_for(lambda: not [n for n in os.listdir(bm.env["BM_STAGING_DIR"]) if n.endswith(".tmp")], 60, "staging is tidy")
+    bm.assert_tidy(base)
+
+
+def test_stopped_worker_comes_back_stale(bm):
+    """Silent past its lease, another does the work; back, the first one changes nothing."""
+    go, runs, base = blocked(bm)
+    first = bm.worker(BM_LEASE_SECONDS="3")
+    backup = bm.run("slow")
+    wait_for(lambda: runs() == 1, what=lambda: bm.describe(backup))
+    first.pause()
+    second = bm.worker(BM_LEASE_SECONDS="3")
+    wait_for(lambda: runs() == 2, what=lambda: bm.describe(backup))
+    touch(go)
+    ended = bm.wait_ended(backup)
+    assert ended["status"] == "completed", bm.describe(backup)
+    before = (ended, bm.rows(backup))
+    first.resume()
+    first.wait_log("(?i)stale|lost|fence")
+    assert (bm.backup(backup), bm.rows(backup)) == before
+    bm.assert_whole(bm.rows(backup)[0], ended["artifact_sha256"])
+    first.terminate()
+    second.terminate()
+    bm.assert_tidy(base)
+    bm.fsck()
+
+
+def test_worker_killed_while_uploading(bm):
+    big = os.path.join(bm.tmp, "big")
+    with open(big, "wb") as f:
+        for _ in range(192):
+            f.write(os.urandom(1 << 20))
+    bm.file_database("big", big)
+    bases = [bm.destination(f"d{n}") for n in range(3)]
+    bm.assign("big", "d0", "d1", "d2")
+    first = bm.worker(BM_LEASE_SECONDS="3")
+    backup = bm.run("big")
+    wait_for(lambda: any(row["status"] != "pending" for row in bm.rows(backup)), what=lambda: bm.describe(backup))
+    first.kill()
+    bm.worker(BM_LEASE_SECONDS="3")
+    ended = bm.wait_ended(backup)
+    assert ended["status"] == "completed", bm.describe(backup)
+    for row in bm.rows(backup):
+        bm.assert_whole(row, ended["artifact_sha256"])
+    bm.assert_tidy(*bases)
+    bm.fsck()
+
+
+@pytest.fixture
+def mortal(programs, own_postgres, redis, tmp):
+    """A system whose PostgreSQL may be killed."""
+    own_postgres.create_database("mortal")
+    system = System(programs, own_postgres, redis, "mortal", tmp,
+                    conftest.base_environment(tmp, own_postgres.dsn("mortal"), redis.url))  # fmt: skip
+    system.ctl("migrate", "up")
+    yield system
+    conftest.finish(system)
+
+
+def test_postgres_killed_while_they_work(mortal):
+    bm = mortal
+    go, runs, base = blocked(bm)
+    bm.command_database("word", "seq", "10000")
+    bm.assign("word", "disk")
+    worker, scheduler = bm.worker(), bm.scheduler()
+    backups = [bm.run("slow")] + [bm.run("word") for _ in range(10)]
+    wait_for(lambda: runs() == 1, what=lambda: bm.describe(*backups))
+    bm.postgres.kill()
+    bm.connection = None
+    worker.wait_log("(?i)(postgres|database|server).*(lost|closed|connect|terminat|again|retry)")
+    bm.postgres.start()
+    touch(go)
+    bm.wait_ended(*backups)
+    for backup in backups:
+        row = bm.rows(backup)[0]
+        assert row["attempts"] == 1, row
+        bm.assert_whole(row, bm.backup(backup)["artifact_sha256"])
+    assert worker.running and scheduler.running
+    bm.assert_tidy(base)
+    bm.fsck()
+
+
+def test_both_servers_killed(mortal):
+    bm = mortal
+    go, runs, base = blocked(bm)
+    worker, scheduler = bm.worker(), bm.scheduler()
+    backup = bm.run("slow")
+    wait_for(lambda: runs() == 1, what=lambda: bm.describe(backup))
+    bm.redis.kill()
+    bm.postgres.kill()
+    bm.connection = None
+    bm.redis.start()
+    bm.postgres.start()
+    touch(go)
+    assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
+    bm.assert_whole(bm.rows(backup)[0])
+    assert worker.running and scheduler.running
+    bm.assert_tidy(base)
+    bm.fsck()
+
+
+def test_scheduler_killed_between_commit_and_push(bm):
+    """A row without enqueued_at is pushed by whoever comes next."""
+    bm.destination("disk")
+    bm.command_database("word", "echo", "word")
+    bm.assign("word", "disk")
+    bm.ctl("schedule", "add", "s", "--database", "word", "--cron", "0 4 * * *")
+    bm.query("UPDATE schedules SET next_run_at = date_trunc('second', clock_timestamp())")
+    bm.redis.kill()
+    scheduler = bm.scheduler()
+    backup = wait_for(lambda: bm.value("SELECT id FROM backups"), what=scheduler.tail)
+    assert bm.rows(backup)[0]["enqueued_at"] is None
+    scheduler.kill()
+    bm.redis.start()
+    bm.worker()
+    assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
