@@ -11,9 +11,31 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import dispatch  # noqa: E402
+import idle  # noqa: E402
 from lab import REPOSITORY, Lab  # noqa: E402
 
-BENCHES = {"dispatch": dispatch.bench_dispatch}
+
+def bench_copies(lab, options):
+    """copies to a disk beside cp and fsync; many small files"""
+    directory = lab.path("copies")
+    os.makedirs(directory)
+    subprocess.run([lab.program("tests", "bench", "bench_disk"), directory, "--size", str(options.copy_mib), "--rounds",
+                    str(options.repeat), "--small", str(options.small_files)], check=True)  # fmt: skip
+
+
+def bench_gzip(lab, options):
+    """compression of an artifact beside zlib's level 1"""
+    subprocess.run([lab.program("tests", "bench", "bench_gzip"), "--rounds", str(options.repeat)], check=True)
+
+
+BENCHES = {
+    "dispatch": dispatch.bench_dispatch,
+    "queued": dispatch.bench_queued,
+    "idle": idle.bench_idle,
+    "latency": idle.bench_latency,
+    "copies": bench_copies,
+    "gzip": bench_gzip,
+}
 
 
 def numbers(text):
@@ -29,6 +51,11 @@ def arguments():
     parser.add_argument("--jobs", type=int, default=30000, help="jobs in each repetition of dispatch")
     parser.add_argument("--peer-jobs", type=int, default=6000, help="the same for BullMQ")
     parser.add_argument("--concurrency", type=numbers, default="16,64", help="jobs in flight")
+    parser.add_argument("--queued", type=numbers, default="1e2,1e4,1e6", help="jobs that wait meanwhile")
+    parser.add_argument("--idle-seconds", type=int, default=60, help="how long idle workers are watched")
+    parser.add_argument("--latency-jobs", type=int, default=300, help="jobs pushed one at a time")
+    parser.add_argument("--copy-mib", type=int, default=1024, help="size of the copied file")
+    parser.add_argument("--small-files", type=int, default=5000, help="files of 64 KiB")
     parser.add_argument("--no-peer", action="store_true", help="without BullMQ")
     parser.add_argument("--dir", default=os.environ.get("BM_TEST_DIR", "/tmp"), help="where the servers keep data")
     parser.add_argument("--build", default=os.path.join(REPOSITORY, "build", "release"), help="build directory")
@@ -79,6 +106,7 @@ def fsyncs_per_second(directory):
 def main():
     options = arguments()
     about(options)
+    sys.stdout.flush()
     lab = Lab(options)
     try:
         for name in options.names or BENCHES:

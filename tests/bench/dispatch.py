@@ -140,3 +140,38 @@ def bench_dispatch(lab, options):
                           f"its worker CPU per job, 1/{1 / rss:.1f} of its memory")  # fmt: skip
     table(["", "jobs/s", "worker ms", "Redis ms", "PostgreSQL ms", "peak MiB", "anonymous MiB"], rows)
     print("\n".join(ratios))
+
+
+def run_queued(lab, queued, jobs):
+    """`jobs` of high priority through a queue in which `queued` more wait all the time."""
+    lab.database()
+    waiting = [(row, backup, 9) for row, backup, _ in lab.make_backups(-(-queued // 3), lab.worker_host(), staged=False)]
+    rows = lab.make_backups(jobs // 3, lab.worker_host())
+    lab.load_jobs(waiting)
+    lab.load_jobs(rows, visible=False)
+    client = lab.redis.client()
+    # no room for a job until the first reconciling pass, which looks at every row, is over
+    client.rename(f"bm:{{{QUEUE}}}:ready:9", f"bm:{{{QUEUE}}}:loading:9")
+    worker = lab.start_worker([lab.program("tests", "bench", "bench_worker")], BM_CONCURRENCY=64,
+                              BM_STARVATION_SECONDS=86400, BM_RECONCILE_SECONDS=86400)  # fmt: skip
+    reconciled = "SELECT count(*) FROM maintenance WHERE name = 'reconcile'"
+    wait_until(lambda: lab.postgres.execute(lab.database_name, reconciled) == [(1,)], worker, every=0.2)
+    meter = Meter(lab, worker.pid)
+    lab.show_jobs()
+    wait_until(lambda: client.hlen(f"bm:{{{QUEUE}}}:jobs") <= len(waiting), worker)
+    result = meter.end(len(rows))
+    stop(worker, signal=9)
+    result["redis_mib"] = client.info("memory")["used_memory"] / 1048576
+    return result
+
+
+def bench_queued(lab, options):
+    """cost per job with few and many jobs queued"""
+    print(f"""  bench_worker, 64 in flight, {options.jobs} jobs of priorities 0 to 2 while N more of priority 9 wait in the same queue
+  and in PostgreSQL. CPU: ms per job.""")
+    rows = []
+    for queued in options.queued:
+        r = run_queued(lab, queued, options.jobs)
+        rows.append([f"{queued:,} queued", f"{r['rate']:,.0f}", *(f"{r[k]:.3f}" for k in ("cpu", "redis", "postgres")),
+                     f"{r['redis_mib']:,.0f}"])  # fmt: skip
+    table(["", "jobs/s", "worker ms", "Redis ms", "PostgreSQL ms", "Redis MiB"], rows)
