@@ -47,7 +47,8 @@ static int check_path(const struct source *source, struct error *err)
 
 static int check_command(const struct source *source, struct error *err)
 {
-    static const char *const way_out = "write a JSON array of strings: [\"/path/program\", \"argument\"]";
+    static const char *const way_out =
+        "on the command line: -- PROGRAM ARGUMENT...; in source_argv a JSON array: [\"/path/program\", \"argument\"]";
     if (source->source_argv == NULL || source->source_argv[0] == '\0')
         return error_set(err, ERROR_INPUT, false, "a command source needs its program and arguments: %s",
                          way_out);

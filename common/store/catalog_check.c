@@ -94,6 +94,14 @@ static bool differs(const json_t *a, const json_t *b, const char *column)
     return !json_equal(x ? x : json_null(), y ? y : json_null());
 }
 
+static bool has_dotdot(const char *path)
+{
+    for (const char *p = path; (p = strstr(p, "..")) != NULL; p += 2)
+        if ((p == path || p[-1] == '/') && (p[2] == '/' || p[2] == '\0'))
+            return true;
+    return false;
+}
+
 /* Replaces a path by its absolute form without symbolic links; it must exist and be of that type. */
 static int make_absolute(json_t *row, const char *column, mode_t type, const char *what, struct error *err)
 {
@@ -102,6 +110,9 @@ static int make_absolute(json_t *row, const char *column, mode_t type, const cha
     struct stat st;
     if (path == NULL)
         return error_set(err, ERROR_INPUT, false, "%s needs a path", what);
+    if (has_dotdot(path))
+        return error_set(err, ERROR_INPUT, false, "%s '%s' has '..' in it; name the place itself", what,
+                         path);
     if (realpath(path, resolved) == NULL || stat(resolved, &st))
         return error_set(err, ERROR_INPUT, false,
                          "%s '%s': %s; give a path that exists on this machine (create or mount it first)",
@@ -231,7 +242,12 @@ static int check_destination(json_t *row, const json_t *current, bool accept_dis
     const struct storage_driver *driver;
     json_t *config = NULL;
     const char *type = text_of(row, "storage_type");
-    int rc = storage_driver_find(type ? type : "", &driver, err);
+    struct error no_driver = {0}; /* told last: the rest may be wrong for every version */
+    int rc = storage_driver_find(type ? type : "", &driver, &no_driver);
+    if (rc == ERROR_UNSUPPORTED)
+        rc = 0;
+    else if (rc && err)
+        *err = no_driver;
     if (rc == 0)
         rc = check_range(row, "priority", 0, INT_MAX, err);
     if (rc == 0)
@@ -244,6 +260,13 @@ static int check_destination(json_t *row, const json_t *current, bool accept_dis
         rc = check_path_template(text_of(row, "path_template"), err);
     if (rc == 0)
         rc = check_config(row, settings, &config, err);
+    if (rc == 0 && no_driver.code) {
+        json_decref(config);
+        config = NULL;
+        rc = no_driver.code;
+        if (err)
+            *err = no_driver;
+    }
     if (rc)
         return rc;
     bool elsewhere =
