@@ -68,3 +68,23 @@ def test_a_retried_first_does_not_hold_the_next(bm):
     bm.ctl("backup", "retry", backup, "--destination", "last")
     wait_for(lambda: bm.rows(backup)[3]["status"] == "completed", what=lambda: bm.describe(backup))
     assert bm.rows(backup)[0]["status"] == "failed"
+
+
+def test_copies_retried_together_do_not_wait_for_each_other(bm):
+    """Once a person has retried the first it holds nothing back, even while it is still being tried."""
+    bases = four_disks(bm)
+    for base in bases.values():
+        os.rename(base, base + ".away")
+    first_worker = bm.worker(BM_MAX_ATTEMPTS="1")
+    backup = bm.run("notes", "--ordering", "sequential")
+    assert bm.wait_ended(backup)["status"] == "failed", bm.describe(backup)
+    first_worker.terminate()
+    for name in ("second", "twin", "last"):
+        os.rename(bases[name] + ".away", bases[name])
+    bm.ctl("backup", "retry", backup)
+    bm.worker(BM_MAX_ATTEMPTS="1000")
+    wait_for(lambda: [row["status"] for row in bm.rows(backup)[1:]] == ["completed"] * 3, what=lambda: bm.describe(backup))
+    assert bm.rows(backup)[0]["status"] in ("pending", "uploading")
+    os.rename(bases["first"] + ".away", bases["first"])
+    assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
+    bm.fsck()
