@@ -55,8 +55,8 @@ struct pg_results {
  *   ERROR_INPUT        a request without statements; SQL errors of class 22 and 23 but 23505
  *   ERROR_EXISTS       23505
  *   ERROR_CONFLICT     40001, 40P01; retryable
- *   ERROR_PROTOCOL     any other SQL error; retryable for the classes 08, 53, 57, 58 and for 55P03
- *   ERROR_SYSTEM       out of memory
+ *   ERROR_PROTOCOL     any other SQL error; retryable for the classes 08, 53, 57, 58 and for 25006, 25P03,
+ * 55P03 ERROR_SYSTEM       out of memory
  *
  * native holds the SQLSTATE of an SQL error. UNREACHABLE, TIMEOUT and CANCELLED may leave it unknown whether
  * the transaction committed: pg_maybe_committed. Runs from the loop, or from pg_client_close, never before

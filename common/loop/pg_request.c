@@ -139,8 +139,10 @@ void pg_error_from_result(struct error *err, const PGresult *result)
         code = ERROR_CONFLICT;
         retryable = true;
     } else {
+        /* 25006: a standby that is about to be promoted; 25P03: silent for too long, the session is over */
         retryable = starts(state, "08") || starts(state, "53") || starts(state, "57") ||
-                    starts(state, "58") || strcmp(state, "55P03") == 0;
+                    starts(state, "58") || strcmp(state, "55P03") == 0 || strcmp(state, "25006") == 0 ||
+                    strcmp(state, "25P03") == 0;
     }
     bool with_detail = detail && strlen(detail) <= DETAIL_MAX;
     error_set(err, code, retryable, "PostgreSQL: %s%s%s%s", primary, with_detail ? " (" : "",
