@@ -5,7 +5,7 @@
  *   2. a completed copy that can be read from here: fetched into a nameless file, digest checked
  *   3. no copy completed, and the host that has it is gone (or it is this one, and the file is gone): a new
  * generation
- *   4. wait; after BM_HANDOVER_SECONDS: failed, naming the host
+ *   4. wait; after BM_HANDOVER_SECONDS: failed, naming the host, unless it is alive and only busy
  *
  * None of this spends an attempt but the last.
  *
@@ -32,8 +32,10 @@ struct acquire {
     struct worker *worker;
     PGresult *copies, *queues;
     int copy, queue;
+    int renewed;         /* number of that result */
+    bool elsewhere;      /* another host has the artifact */
     bool host_here;      /* its workers serve this queue */
-    bool host_elsewhere; /* they serve another */
+    bool host_elsewhere; /* they serve this one or another */
     int fd;
     struct storage_get get;
     struct storage_op *op;
@@ -102,7 +104,7 @@ static void on_renewed(void *data, const struct pg_results *results, const struc
     if (stopped(a))
         return;
     struct task *t = a->task;
-    bool done = results && PQntuples(results->results[results->n - 1]) > 0;
+    bool done = results && PQntuples(results->results[a->renewed]) > 0;
     if (results == NULL)
         worker_complain(a->worker, "PostgreSQL", err);
     if (done)
@@ -115,10 +117,9 @@ static void on_renewed(void *data, const struct pg_results *results, const struc
 static void produce_anew(struct acquire *a)
 {
     struct task *t = a->task;
-    int index;
     struct pg_request *request = pg_request_new(a->worker->pg);
     if (request == NULL ||
-        rows_add_artifact_renew(request, t->row.backup_id, t->row.artifact_fence, t->row.id, &index)) {
+        rows_add_artifact_renew(request, t->row.backup_id, t->row.artifact_fence, t->row.id, &a->renewed)) {
         pg_request_free(request);
         give_back(a, ROW_GIVEN_BACK, AGAIN_MS, NULL);
         return;
@@ -172,11 +173,21 @@ static int nameless_file(const char *dir, struct error *err)
     return fd;
 }
 
+static int64_t bound_ms(const struct acquire *a)
+{
+    return a->worker->settings->handover_seconds * 1000;
+}
+
 static void give_up_or_wait(struct acquire *a)
 {
     struct task *t = a->task;
-    int64_t bound_ms = a->worker->settings->handover_seconds * 1000;
-    if (t->row.waited_ms < bound_ms) {
+    if (a->host_here && t->row.waited_ms >= bound_ms(a)) { /* alive, but busy for that long */
+        log_warn("%s: waits on for %s, which has the artifact of %s", t->key, t->row.artifact_host,
+                 t->row.backup_name);
+        give_back(a, ROW_WAITS_FOR_HOST, 0, NULL);
+        return;
+    }
+    if (t->row.waited_ms < bound_ms(a)) {
         struct error err;
         error_set(&err, ERROR_UNREACHABLE, true, "waits for the artifact, which %s has",
                   t->row.artifact_host ? t->row.artifact_host : "no living host");
@@ -228,10 +239,13 @@ static void fetch_next(struct acquire *a)
             return;
         a->last = err;
     }
-    if (PQntuples(a->copies) == 0 && !a->host_elsewhere)
-        produce_anew(a);
-    else
+    int64_t waited_ms = a->task->row.waited_ms;
+    bool early =
+        waited_ms < w->lease_ms && waited_ms < bound_ms(a); /* Redis may have lost its name just now */
+    if (PQntuples(a->copies) > 0 || a->host_elsewhere || (a->elsewhere && early))
         give_up_or_wait(a);
+    else
+        produce_anew(a);
 }
 
 /* ---- who is alive ---- */
@@ -260,14 +274,14 @@ static void decide(struct acquire *a)
     struct task *t = a->task;
     struct worker *w = a->worker;
     const char *host = t->row.artifact_host;
-    bool mine = host == NULL || t->row.artifact_gone || strcmp(host, w->host) == 0;
-    if (!mine && a->queue < PQntuples(a->queues)) {
+    a->elsewhere = host && !t->row.artifact_gone && strcmp(host, w->host) != 0;
+    if (a->elsewhere && a->queue < PQntuples(a->queues)) {
         char key[QUEUE_KEY_SIZE];
         queue_key(key, pg_text(a->queues, a->queue, 0), ":workers");
         redis_command(w->redis, 2, (const char *[]){"HGETALL", key}, NULL, 0, on_workers, a);
         return;
     }
-    if (a->host_here && t->row.waited_ms < w->settings->handover_seconds * 1000) {
+    if (a->host_here && t->row.waited_ms < bound_ms(a)) {
         log_info("%s: handed over to %s, which has the artifact of %s", t->key, host, t->row.backup_name);
         give_back(a, ROW_WAITS_FOR_HOST, 0, NULL);
         return;

@@ -270,8 +270,11 @@ static void acquire(struct task *t)
                  ? ERROR_NOT_FOUND
                  : staging_open(t->worker->settings->staging_dir, t->row.backup_id, t->row.artifact_fence,
                                 (uint64_t)t->row.artifact_size, &fd, &err);
+    bool mine = t->row.artifact_host && strcmp(t->row.artifact_host, t->worker->host) == 0;
     if (rc == 0)
         task_artifact_ready(t, fd);
+    else if (mine && rc != ERROR_NOT_FOUND && rc != ERROR_CORRUPT)
+        end_with_error(t, &err); /* it may well be there: out of descriptors, a disk in trouble */
     else
         acquire_start(t);
 }
@@ -303,7 +306,8 @@ void task_judged(struct task *t, const struct row_judged *row, struct shared_res
         task_settle(t, QUEUE_ACK, NULL);
         return;
     case ROW_WAIT:
-        task_settle_later(t, row->wait_ms + 1);
+        /* due this moment, and yet it could not be taken: someone is about to write it */
+        task_settle_later(t, row->wait_ms > 0 ? row->wait_ms + 1 : 100);
         return;
     case ROW_ARTIFACT:
         task_settle(t, QUEUE_PARK, "artifact");

@@ -297,6 +297,13 @@ int rows_add_end(struct pg_request *request, const struct row_end *ends, int n, 
     return rc;
 }
 
+int rows_add_roll_up(struct pg_request *request, const char *backup_ids)
+{
+    int index = -1;
+    int rc = add(request, &index, &lock_parents, &backup_ids);
+    return rc ? rc : add(request, &index, &roll_up, &backup_ids);
+}
+
 int rows_read_end(const PGresult *r, int row, const struct row_end *ends, int n, struct row_end_read *ret)
 {
     static const char *const states[] = {"completed", "pending", "failed", "pending", "pending"};
@@ -419,6 +426,15 @@ static const struct pg_statement artifact_renew = {
     " RETURNING b.id",
     3};
 
+/* A worker that fell silent may hold a copy of the old generation, finished but not recorded: no more. */
+static const struct pg_statement disown_uploads = {
+    "artifact_disown_uploads",
+    "UPDATE backup_destinations d SET fence = d.fence + 1 FROM (SELECT d.id FROM backup_destinations d"
+    "  JOIN backups b ON b.id = d.backup_id WHERE b.id = $1::int AND b.artifact_fence = $2::bigint"
+    "  AND b.artifact_state = 'none' AND d.status = 'uploading' AND d.id <> $3::int"
+    "  AND (d.lease_until > clock_timestamp()) IS NOT TRUE ORDER BY d.id FOR UPDATE OF d) w WHERE d.id = w.id",
+    3};
+
 static const struct pg_statement siblings = {
     "artifact_siblings",
     "SELECT d.storage_type, d.file_path, d.base_path, coalesce(c.storage_config, d.storage_config), "
@@ -432,14 +448,16 @@ static const struct pg_statement siblings = {
 static const struct pg_statement sibling_queues = {
     "artifact_sibling_queues", "SELECT DISTINCT queue FROM backup_destinations WHERE backup_id = $1::int", 1};
 
-/* $1 ids, $2 kind of list, $3 patience in seconds, $4 keys. A row that is gone or not pending has no reason
- * to wait. */
+/* $1 ids, $2 kind of list, $3 patience in seconds, $4 keys. A row that is gone, has ended or is being
+ * uploaded has no reason to wait; one whose worker fell silent waits like a pending one. */
 static const struct pg_statement judge_parked = {
     "rows_judge_parked",
     "SELECT w.key FROM unnest($1::int[], $4::text[]) w (id, key) LEFT JOIN backup_destinations d ON d.id = "
     "w.id"
     " LEFT JOIN backups b ON b.id = d.backup_id LEFT JOIN queues q ON q.name = d.queue"
-    " WHERE NOT coalesce(d.status = 'pending' AND CASE $2::text"
+    " WHERE NOT coalesce((d.status = 'pending' OR d.status = 'uploading' AND d.lease_until <= "
+    "clock_timestamp())"
+    " AND CASE $2::text"
     "  WHEN 'artifact' THEN b.artifact_state = 'producing' AND b.artifact_lease_until > clock_timestamp()"
     "  WHEN 'order' THEN EXISTS (SELECT FROM backup_destinations l WHERE l.backup_id = d.backup_id"
     "   AND l.in_order AND l.priority < d.priority AND l.status IN ('pending', 'uploading'))"
@@ -513,7 +531,7 @@ int rows_add_artifact_renew(struct pg_request *request, int64_t backup_id, int64
         rc = add(request, &index, &artifact_renew,
                  (const char *[]){id, print_int(fence, f), print_int(row_id, row)});
     *ret_index = index;
-    return rc;
+    return rc ? rc : add(request, &index, &disown_uploads, (const char *[]){id, f, row});
 }
 
 int rows_add_siblings(struct pg_request *request, int64_t backup_id, const char *sha256, int *ret_index)

@@ -103,6 +103,9 @@ int rows_add_end(struct pg_request *request, const struct row_end *ends, int n, 
 int rows_read_end(const PGresult *result, int row, const struct row_end *ends, int n,
                   struct row_end_read *ret);
 
+/* Backups (an array literal of ids) of which no row is unfinished end as their rows did. */
+int rows_add_roll_up(struct pg_request *request, const char *backup_ids);
+
 /* Renews leases and records progress. ids, fences, bytes: array literals. Result: the ids still ours. */
 int rows_add_renew(struct pg_request *request, const char *ids, const char *fences, const char *bytes,
                    int64_t lease_ms, int *ret_index);
@@ -129,7 +132,8 @@ int rows_add_artifact_retry(struct pg_request *request, const struct artifact_en
 int rows_add_artifact_gone(struct pg_request *request, int64_t backup_id, int64_t fence);
 
 /* state ready|gone -> none, so that the next take produces anew; only when no copy is completed and no other
- * row is being uploaded. Result *ret_index: one row when done. */
+ * row is being uploaded. Rows whose workers fell silent get a new fence. Result *ret_index: one row when
+ * done. */
 int rows_add_artifact_renew(struct pg_request *request, int64_t backup_id, int64_t fence, int64_t row_id,
                             int *ret_index);
 

@@ -48,7 +48,10 @@ WITH chosen AS MATERIALIZED (
                    -- COLLATE: found by the backup, not by the index on status among all rows that ever completed
                    WHEN b.artifact_state = 'ready' OR b.artifact_state = 'gone' AND EXISTS (
                        SELECT FROM backup_destinations l
-                       WHERE l.backup_id = d.backup_id AND l.status COLLATE "C" = 'completed' OFFSET 0) THEN 'take'
+                       WHERE l.backup_id = d.backup_id AND (l.status COLLATE "C" = 'completed'
+                           -- it still reads the artifact that is gone: whoever takes this row waits for it
+                           OR l.status COLLATE "C" = 'uploading' AND l.lease_until > clock_timestamp())
+                       OFFSET 0) THEN 'take'
                    WHEN b.artifact_next_attempt_at > clock_timestamp() THEN 'artifact_not_due'
                    ELSE 'produce'
                END AS verdict
