@@ -21,7 +21,7 @@
  *        -> DUE -> QUEUES -> for each queue:
  *             REAP -> PARKED_NAMES -> for each list: PARKED_PAGE -> PARKED_JUDGE -> UNPARK -> PARKED_PAGE ...
  *             -> CURSOR -> FETCH -> LOOK -> UNSTAMP -> FETCH ... -> CLOSE_CURSOR
- *        -> RELAY_SELECT ... (what was restored) -> RECORD -> UNLOCK
+ *        -> ENDED -> ROLL_UP -> RELAY_SELECT ... (what was restored) -> RECORD -> UNLOCK
  *
  * The lock and the cursor live in a transaction on a connection of their own; every write goes over the
  * shared client and is committed at once, so that no worker waits for a row until the pass ends.
@@ -45,11 +45,20 @@ enum state {
     LOOK,
     UNSTAMP,
     CLOSE_CURSOR,
+    ENDED,
+    ROLL_UP,
     RECORD,
     UNLOCK,
 };
 
-enum { PAGE = 500, REAP_MAX = 1000, MAX_QUEUES = 1000, MAX_PARKED = 1000, MAX_PAGES = 100000 };
+enum {
+    PAGE = 500,
+    REAP_MAX = 1000,
+    MAX_QUEUES = 1000,
+    MAX_PARKED = 1000,
+    MAX_PAGES = 100000,
+    SILENCE_MIN = 15
+};
 
 #define LOCK_KEY "7305171"
 
@@ -245,6 +254,10 @@ static void command(struct maintenance *m, int argc, const char *const *argv)
 /* ---- the statements ---- */
 
 static const struct pg_statement begin = {NULL, "BEGIN", 0};
+/* Whoever falls silent in the middle of a pass (stopped, or its machine is gone without a word) loses the
+ * lock. */
+static const struct pg_statement limit_silence = {
+    NULL, "SELECT set_config('idle_in_transaction_session_timeout', $1, true)", 1};
 static const struct pg_statement try_lock = {NULL, "SELECT pg_try_advisory_xact_lock(" LOCK_KEY ")", 0};
 static const struct pg_statement commit = {NULL, "COMMIT", 0};
 static const struct pg_statement rollback = {NULL, "ROLLBACK", 0};
@@ -301,6 +314,15 @@ static const struct pg_statement unstamp = {
     " FROM (SELECT id FROM backup_destinations WHERE id = ANY ($1::int[]) AND enqueued_at IS NOT NULL"
     "  AND status IN ('pending', 'uploading') ORDER BY id FOR UPDATE) w WHERE d.id = w.id",
     1};
+
+/* People delete or end rows by plain SQL: no worker will end such a backup. */
+static const struct pg_statement ended_unnoticed = {
+    NULL,
+    "SELECT array_agg(id) FROM (SELECT b.id FROM backups b WHERE b.status = 'in_progress' AND b.origin = 'native'"
+    " AND EXISTS (SELECT FROM backup_destinations d WHERE d.backup_id = b.id)"
+    " AND NOT EXISTS (SELECT FROM backup_destinations d WHERE d.backup_id = b.id"
+    "  AND d.status IN ('pending', 'uploading')) ORDER BY b.id LIMIT 500) e",
+    0};
 
 static const struct pg_statement record = {
     NULL,
@@ -414,9 +436,8 @@ bool maintenance_host_is_alive(const redisReply *workers, const char *host)
 
 static void next_parked_page(struct maintenance *m)
 {
-    char key[QUEUE_KEY_SIZE], suffix[QUEUE_KEY_SIZE / 2], from[24], to[24];
-    snprintf(suffix, sizeof suffix, ":parked:%.200s", m->whys[m->why]);
-    queue_key(key, m->queues[m->queue], suffix);
+    char key[2048], from[24], to[24]; /* a host's identity is long: its staging directory is part of it */
+    snprintf(key, sizeof key, "bm:{%s}:parked:%s", m->queues[m->queue], m->whys[m->why]);
     snprintf(from, sizeof from, "%lld", (long long)m->list_at);
     snprintf(to, sizeof to, "%lld", (long long)m->list_at + PAGE - 1);
     m->state = PARKED_PAGE;
@@ -475,7 +496,6 @@ static void unpark(struct maintenance *m, const PGresult *r)
     const char *keys[PAGE];
     for (int i = 0; i < n && i < PAGE; i++)
         keys[i] = pg_text(r, i, 0);
-    m->list_at -= n; /* they leave the part of the list that was read */
     m->state = UNPARK;
     queue_unpark(m->redis, m->queues[m->queue], m->whys[m->why], 0, keys, n < PAGE ? n : PAGE, on_redis,
                  expect(m));
@@ -543,8 +563,28 @@ static void next_queue(struct maintenance *m)
         queue_reap(m->redis, m->queues[m->queue], REAP_MAX, m->lease_seconds * 1000 * 5, on_redis, expect(m));
         return;
     }
+    m->state = ENDED;
+    ask_one(m, m->pg, &ended_unnoticed, NULL);
+}
+
+static void last_relay(struct maintenance *m)
+{
     m->last_relay = true;
     relay(m);
+}
+
+static void roll_up(struct maintenance *m, const char *backup_ids)
+{
+    struct pg_request *request = pg_request_new(m->pg);
+    if (request == NULL || rows_add_roll_up(request, backup_ids)) {
+        struct error err;
+        pg_request_free(request);
+        error_set(&err, ERROR_SYSTEM, true, "out of memory");
+        fail(m, &err);
+        return;
+    }
+    m->state = ROLL_UP;
+    pg_request_send(request, on_pg, expect(m));
 }
 
 static void unlock(struct maintenance *m)
@@ -655,7 +695,10 @@ static void step(struct maintenance *m, const struct pg_results *pg, const redis
         unpark(m, r);
         return;
     case UNPARK:
-        m->report.unparked += redis->type == REDIS_REPLY_INTEGER ? redis->integer : 0;
+        if (redis->type == REDIS_REPLY_INTEGER) {
+            m->report.unparked += redis->integer;
+            m->list_at -= redis->integer; /* they have left the part of the list that was read */
+        }
         if (m->page_n < PAGE)
             next_parked_list(m);
         else
@@ -677,6 +720,15 @@ static void step(struct maintenance *m, const struct pg_results *pg, const redis
         return;
     case CLOSE_CURSOR:
         next_queue(m);
+        return;
+    case ENDED:
+        if (pg_text(r, 0, 0))
+            roll_up(m, pg_text(r, 0, 0));
+        else
+            last_relay(m);
+        return;
+    case ROLL_UP:
+        last_relay(m);
         return;
     case RECORD:
         unlock(m);
@@ -737,7 +789,11 @@ void maintenance_run(struct maintenance *m, unsigned flags, maintenance_done_fn 
     }
     m->state = LOCK;
     m->locked = true;
-    ask(m, m->lock, (const struct pg_statement *const[]){&begin, &try_lock}, 2, NULL);
+    char silence[24];
+    snprintf(silence, sizeof silence, "%llds",
+             (long long)(m->lease_seconds > SILENCE_MIN / 2 ? m->lease_seconds * 2 : SILENCE_MIN));
+    ask(m, m->lock, (const struct pg_statement *const[]){&begin, &limit_silence, &try_lock}, 3,
+        (const char *const *const[]){NULL, (const char *const[]){silence}, NULL});
 }
 
 struct wait {

@@ -4,7 +4,7 @@
  *   relay      rows without enqueued_at get a job
  *   reap       jobs of silent workers become ready again
  *   unpark     every parked job is judged again from PostgreSQL
- *   reconcile  unfinished rows whose job Redis has lost are relayed again
+ *   reconcile  unfinished rows whose job Redis has lost are relayed again; backups end whose rows have ended
  *
  * Passes are idempotent. One runs at a time over all programs, by an advisory lock; the last three at most
  * once per reconcile period over all programs, the time is kept in the table `maintenance`.
