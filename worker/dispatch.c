@@ -146,13 +146,12 @@ static void on_turn(void *data, const redisReply *reply, const struct error *err
         task_free(turn->tasks[i]);
     for (size_t i = 0; i < result.claimed->elements; i++)
         claim(q, result.claimed->element[i], result.keys->element[i]->str, turn->first_token + (int64_t)i);
-    if (want > 0) {
+    if (want > 0)
         q->hungry = (int)result.claimed->elements == want || result.malformed > 0 || result.duplicates > 0;
-        if (result.next_due_ms >= 0 && !q->hungry) {
-            uint64_t now_due = uv_timer_get_due_in(&w->due), due = (uint64_t)result.next_due_ms + 1;
-            if (!uv_is_active((uv_handle_t *)&w->due) || due < now_due)
-                uv_timer_start(&w->due, w->due.timer_cb, due < 60000 ? due : 60000, 0);
-        }
+    if (result.next_due_ms >= 0 && !q->hungry) {
+        uint64_t now_due = uv_timer_get_due_in(&w->due), due = (uint64_t)result.next_due_ms + 1;
+        if (!uv_is_active((uv_handle_t *)&w->due) || due < now_due)
+            uv_timer_start(&w->due, w->due.timer_cb, due < 60000 ? due : 60000, 0);
     }
     free(turn);
     worker_work_changed(w);
@@ -219,9 +218,9 @@ static void on_bell(void *data, const redisReply *reply, const struct error *err
         worker_work_changed(w);
         return;
     }
-    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 && worker_free_slots(w) == 0 &&
-        !w->draining) {
-        /* rung for someone with room */
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+        (worker_free_slots(w) == 0 || w->draining)) {
+        /* rung for someone with room; a draining worker doesn't listen again */
         redis_command(w->redis, 3, (const char *[]){"RPUSH", reply->element[0]->str, "1"}, NULL, 0,
                       on_passed_on, NULL);
     }

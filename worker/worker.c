@@ -327,6 +327,7 @@ static void leave(struct worker *w)
 {
     int waiting = 0;
     int64_t until = clock_monotonic_ms() + 1000;
+    uv_timer_stop(&w->heartbeat); /* or it would put our name back */
     if (!redis_client_connected(w->redis))
         return;
     uv_timer_start(&w->due, on_retry_due, 1000, 0);
