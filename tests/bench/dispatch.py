@@ -111,7 +111,8 @@ def bench_dispatch(lab, options):
     """jobs per second with both durable status writes, beside BullMQ"""
     print("""  Ours: bench_worker, which is backup-worker over a driver that stores nothing. Each job: claimed (Lua), taken in
   PostgreSQL, its staged file (4 KiB) opened, ended in PostgreSQL, acked; every backup has 3 rows (priorities 0, 1, 2)
-  and is rolled up when its last row ends. Peer: a BullMQ worker in node, two prepared UPDATEs by primary key through
+  and is rolled up when its last row ends. In flight: BM_CONCURRENCY, jobs claimed, taken or uploading; outcomes of as
+  many more may be on their way to PostgreSQL. Peer: a BullMQ worker in node, two prepared UPDATEs by primary key through
   pg's pool (as many connections as jobs in flight) on a table with that one index; jobs removed on completion.
   Same PostgreSQL (fsync and synchronous_commit on) and Redis, fresh database each time, turn about.
   Time: from the first job's becoming visible until none is left in Redis. CPU: ms per job, of user and system.""")
