@@ -82,6 +82,7 @@ struct maintenance {
 
     struct error failed; /* the reason why the pass ends early */
     bool locked;
+    int64_t held_at_ms; /* when the lock's session was last heard of, at the latest */
     bool last_relay;
 
     /* relay: one page of rows */
@@ -259,8 +260,28 @@ static const struct pg_statement begin = {NULL, "BEGIN", 0};
 static const struct pg_statement limit_silence = {
     NULL, "SELECT set_config('idle_in_transaction_session_timeout', $1, true)", 1};
 static const struct pg_statement try_lock = {NULL, "SELECT pg_try_advisory_xact_lock(" LOCK_KEY ")", 0};
+static const struct pg_statement say_something = {NULL, "SELECT 1", 0};
 static const struct pg_statement commit = {NULL, "COMMIT", 0};
 static const struct pg_statement rollback = {NULL, "ROLLBACK", 0};
+
+static void on_held(void *data, const struct pg_results *results, const struct error *err)
+{
+    (void)results, (void)err; /* a lock that is lost shows at its next use */
+    received(data);
+}
+
+/* In the long loops that ask only others than the lock's session. */
+static void hold_lock(struct maintenance *m)
+{
+    int64_t now = clock_monotonic_ms();
+    struct pg_request *request =
+        m->locked && now - m->held_at_ms >= SILENCE_MIN * 1000 / 3 ? pg_request_new(m->lock) : NULL;
+    if (request == NULL)
+        return;
+    m->held_at_ms = now;
+    pg_request_add(request, &say_something, NULL);
+    pg_request_send(request, on_held, expect(m));
+}
 
 /* A page in id order by its index, handed out in priority order. */
 static const struct pg_statement select_unqueued = {
@@ -386,6 +407,7 @@ static void push_next_queue(struct maintenance *m)
 
 static void relay(struct maintenance *m)
 {
+    hold_lock(m);
     m->state = RELAY_SELECT;
     ask_one(m, m->pg, &select_unqueued, NULL);
 }
@@ -440,6 +462,7 @@ static void next_parked_page(struct maintenance *m)
     snprintf(key, sizeof key, "bm:{%s}:parked:%s", m->queues[m->queue], m->whys[m->why]);
     snprintf(from, sizeof from, "%lld", (long long)m->list_at);
     snprintf(to, sizeof to, "%lld", (long long)m->list_at + PAGE - 1);
+    hold_lock(m);
     m->state = PARKED_PAGE;
     command(m, 4, (const char *[]){"LRANGE", key, from, to});
 }
@@ -789,6 +812,7 @@ void maintenance_run(struct maintenance *m, unsigned flags, maintenance_done_fn 
     }
     m->state = LOCK;
     m->locked = true;
+    m->held_at_ms = clock_monotonic_ms();
     char silence[24];
     snprintf(silence, sizeof silence, "%llds",
              (long long)(m->lease_seconds > SILENCE_MIN / 2 ? m->lease_seconds * 2 : SILENCE_MIN));

@@ -23,6 +23,17 @@ def holder_of_the_lock(bm):
                     " WHERE l.locktype = 'advisory' AND l.granted AND l.objid = 7305171 AND a.datname = current_database()")  # fmt: skip
 
 
+def by_hand(bm, name):
+    """A backup that only a pass can find."""
+    bm.query("INSERT INTO backups (name, database_id, status, created_by) SELECT %s, d.id, 'pending', u.id"
+             " FROM databases d, users u WHERE u.username = 'system'", name)  # fmt: skip
+    backup = bm.value("SELECT id FROM backups WHERE name = %s", name)
+    bm.query("INSERT INTO backup_destinations (backup_id, storage_type, storage_name, file_path, base_path, status,"
+             " destination_id) SELECT %s, storage_type, name, 'by/' || %s, base_path, 'pending', id FROM destinations",
+             backup, name)  # fmt: skip
+    return backup
+
+
 def test_a_frozen_worker_does_not_keep_the_others_from_relaying(bm):
     """One pass runs at a time; whoever falls silent in the middle of one loses its turn."""
     bm.command_database("notes", "seq", "1000")
@@ -37,15 +48,13 @@ def test_a_frozen_worker_does_not_keep_the_others_from_relaying(bm):
     frozen.pause()
     blocker.rollback()
     blocker.close()
-    bm.query("INSERT INTO backups (name, database_id, status, created_by) SELECT 'by_hand', d.id, 'pending', u.id"
-             " FROM databases d, users u WHERE u.username = 'system'")  # fmt: skip
-    backup = bm.value("SELECT id FROM backups WHERE name = 'by_hand'")
-    bm.query("INSERT INTO backup_destinations (backup_id, storage_type, storage_name, file_path, base_path, status,"
-             " destination_id) SELECT %s, storage_type, name, 'by/hand.gz', base_path, 'pending', id FROM destinations",
-             backup)  # fmt: skip
-    bm.worker()
+    second = bm.worker()
+    backup = by_hand(bm, "one")
     assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
+    second.terminate()
     frozen.resume()
+    backup = by_hand(bm, "two")
+    assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
 
 
 @pytest.fixture
