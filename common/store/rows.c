@@ -426,15 +426,6 @@ static const struct pg_statement artifact_renew = {
     " RETURNING b.id",
     3};
 
-/* A worker that fell silent may hold a copy of the old generation, finished but not recorded: no more. */
-static const struct pg_statement disown_uploads = {
-    "artifact_disown_uploads",
-    "UPDATE backup_destinations d SET fence = d.fence + 1 FROM (SELECT d.id FROM backup_destinations d"
-    "  JOIN backups b ON b.id = d.backup_id WHERE b.id = $1::int AND b.artifact_fence = $2::bigint"
-    "  AND b.artifact_state = 'none' AND d.status = 'uploading' AND d.id <> $3::int"
-    "  AND (d.lease_until > clock_timestamp()) IS NOT TRUE ORDER BY d.id FOR UPDATE OF d) w WHERE d.id = w.id",
-    3};
-
 static const struct pg_statement siblings = {
     "artifact_siblings",
     "SELECT d.storage_type, d.file_path, d.base_path, coalesce(c.storage_config, d.storage_config), "
@@ -531,7 +522,7 @@ int rows_add_artifact_renew(struct pg_request *request, int64_t backup_id, int64
         rc = add(request, &index, &artifact_renew,
                  (const char *[]){id, print_int(fence, f), print_int(row_id, row)});
     *ret_index = index;
-    return rc ? rc : add(request, &index, &disown_uploads, (const char *[]){id, f, row});
+    return rc;
 }
 
 int rows_add_siblings(struct pg_request *request, int64_t backup_id, const char *sha256, int *ret_index)

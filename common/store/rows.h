@@ -132,8 +132,7 @@ int rows_add_artifact_retry(struct pg_request *request, const struct artifact_en
 int rows_add_artifact_gone(struct pg_request *request, int64_t backup_id, int64_t fence);
 
 /* state ready|gone -> none, so that the next take produces anew; only when no copy is completed and no other
- * row is being uploaded. Rows whose workers fell silent get a new fence. Result *ret_index: one row when
- * done. */
+ * row is being uploaded. Result *ret_index: one row when done. */
 int rows_add_artifact_renew(struct pg_request *request, int64_t backup_id, int64_t fence, int64_t row_id,
                             int *ret_index);
 

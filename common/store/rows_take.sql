@@ -92,6 +92,13 @@ WITH chosen AS MATERIALIZED (
     FROM chosen j
     WHERE b.id = j.backup_id AND j.final = 'produce'
     RETURNING b.id, b.artifact_fence, b.artifact_attempts, b.artifact_takes, j.id AS row_id
+), disowned AS (
+    -- A worker that fell silent may hold a finished copy of an older generation, not yet recorded: no more.
+    UPDATE backup_destinations d
+    SET fence = d.fence + 1
+    FROM producing p
+    WHERE d.backup_id = p.id AND d.status COLLATE "C" = 'uploading'
+        AND (d.lease_until > clock_timestamp()) IS NOT TRUE
 )
 -- The columns are numbered in rows.c (enum taken_column).
 SELECT j.wanted,
