@@ -135,7 +135,10 @@ static void on_ended(void *data, const struct pg_results *results, const struct 
         } else {
             try_again_later(w, b, TASK_END, err);
         }
-        w->end_single = refused;
+        if (refused && b->n > 1)
+            w->end_singles = b->n;
+        else if (refused && w->end_singles > 0)
+            w->end_singles--;
         free(b);
         worker_work_changed(w);
         return;
@@ -169,14 +172,15 @@ static void on_ended(void *data, const struct pg_results *results, const struct 
     upkeep_remove_staged(w, served, n_served);
     if (b->sequential)
         dispatch_unpark_rows(w, "order", results->results[b->index + 2]);
-    w->end_single = false;
+    if (w->end_singles > 0)
+        w->end_singles--;
     free(b);
     worker_work_changed(w);
 }
 
 static void send_end(struct worker *w)
 {
-    struct batch *b = collect(w, TASK_END, TASK_ENDING, w->end_single ? 1 : BATCH_MAX);
+    struct batch *b = collect(w, TASK_END, TASK_ENDING, w->end_singles > 0 ? 1 : BATCH_MAX);
     struct pg_request *request = b && b->n ? pg_request_new(w->pg) : NULL;
     if (request == NULL) {
         free(b);

@@ -140,7 +140,7 @@ struct worker {
     int n_productions;
 
     bool take_in_flight, end_in_flight, renew_in_flight;
-    bool end_single; /* after a batch that PostgreSQL refused: one row at a time */
+    int end_singles; /* so many rows go one at a time, after a batch that PostgreSQL refused */
     int64_t pg_retry_at_ms, redis_retry_at_ms;
     int64_t renewed_at_ms;
     bool bell_waiting;

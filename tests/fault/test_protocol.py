@@ -177,6 +177,23 @@ def test_a_backup_whose_last_open_row_was_deleted_ends(bm, two_rows):
     assert ended["status"] == "completed" and ended["completed_at"] is not None
 
 
+def test_an_outcome_that_postgresql_refuses_holds_up_no_other(bm):
+    """One row whose end can't be written, say by somebody's trigger: the others of its batches are written."""
+    bm.command_database("notes", "seq", "10")
+    bm.destination("good")
+    bm.destination("bad", "--priority", "1")
+    bm.assign("notes", "good", "bad")
+    bm.query("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$")
+    bm.query("CREATE TRIGGER refuse BEFORE UPDATE ON backup_destinations FOR EACH ROW"
+             " WHEN (NEW.storage_name = 'bad' AND NEW.status = 'completed') EXECUTE FUNCTION refuse()")  # fmt: skip
+    backups = [bm.run("notes") for _ in range(8)]
+    bm.worker(BM_LEASE_SECONDS="60")
+    wait_for(lambda: all(bm.rows(backup)[0]["status"] == "completed" for backup in backups), 30,
+             lambda: bm.describe(*backups))  # fmt: skip
+    assert {bm.rows(backup)[1]["status"] for backup in backups} == {"uploading"}
+    bm.query("DROP TRIGGER refuse ON backup_destinations")
+
+
 def test_lines_pushed_by_hand_do_not_hold_up_a_pass(bm, two_rows):
     """A parked list of many lines whose jobs stand nowhere: each pass reads it once and goes on."""
     client = bm.redis.client()
