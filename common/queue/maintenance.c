@@ -293,7 +293,7 @@ static const struct pg_statement select_unqueued = {
     "  AND l.priority < d.priority AND l.in_order AND l.status IN ('pending', 'uploading')) THEN 'order'"
     "  WHEN q.paused_at IS NOT NULL THEN 'paused' END"
     " FROM (SELECT * FROM backup_destinations WHERE enqueued_at IS NULL AND origin = 'native'"
-    "  AND status IN ('pending', 'uploading') AND (status = 'pending' OR lease_until <= clock_timestamp())"
+    "  AND status IN ('pending', 'uploading') AND (status = 'pending' OR (lease_until > clock_timestamp()) IS NOT TRUE)"
     "  ORDER BY id LIMIT 500) d"
     " JOIN backups b ON b.id = d.backup_id LEFT JOIN queues q ON q.name = d.queue"
     " ORDER BY d.queue, d.priority, d.id",
@@ -324,7 +324,7 @@ static const struct pg_statement open_cursor = {
     "DECLARE unfinished NO SCROLL CURSOR FOR SELECT id FROM backup_destinations WHERE status IN ('pending', "
     "'uploading')"
     " AND origin = 'native' AND enqueued_at IS NOT NULL AND queue = $1::text"
-    " AND (status = 'pending' OR lease_until <= clock_timestamp())",
+    " AND (status = 'pending' OR (lease_until > clock_timestamp()) IS NOT TRUE)",
     1};
 static const struct pg_statement fetch = {NULL, "FETCH FORWARD 500 FROM unfinished", 0};
 static const struct pg_statement close_cursor = {NULL, "CLOSE unfinished", 0};

@@ -74,7 +74,7 @@ WITH chosen AS MATERIALIZED (
     FROM chosen j
     WHERE d.id = j.id AND j.final = 'take' AND d.fence = j.fence
         AND (d.status = 'pending'
-            OR d.status = 'uploading' AND (d.lease_until <= clock_timestamp() OR d.lease_owner = $2))
+            OR d.status = 'uploading' AND ((d.lease_until > clock_timestamp()) IS NOT TRUE OR d.lease_owner = $2))
     RETURNING d.id, d.fence, d.attempts, d.takes, d.backup_id, j.backup_status
 ), started AS (
     UPDATE backups b

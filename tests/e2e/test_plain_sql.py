@@ -101,3 +101,15 @@ def test_history_is_left_alone(bm, wait_for):
     bm.wait_ended(other)
     assert bm.rows(backup)[0]["status"] == "pending" and not os.path.exists(os.path.join(base, "old.gz"))
     assert bm.redis.client().hget("bm:{default}:jobs", f"upload:{row}") is None
+
+
+def test_an_unfinished_upload_that_nobody_holds(bm):
+    """A row left `uploading` by other hands, without any lease, is taken like one whose worker fell silent."""
+    bm.command_database("app", "echo", "from the application")
+    main = bm.directory("main")
+    backup = insert_backup(bm, "app")
+    row = insert_destination(bm, backup, "local", "Main Storage", "backup.sql.gz", main)
+    bm.query("UPDATE backup_destinations SET status = 'uploading' WHERE id = %s", row)
+    bm.worker()
+    assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
+    bm.assert_whole(bm.rows(backup)[0])
