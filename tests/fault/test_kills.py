@@ -157,3 +157,42 @@ def test_scheduler_killed_between_commit_and_push(bm):
     bm.redis.start()
     bm.worker()
     assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
+
+
+def test_fence_moves_while_the_answer_waits(bm, postgres):
+    """The worker's last word is under way when another takes the row: it must change nothing, not even then."""
+    big = os.path.join(bm.tmp, "big")
+    with open(big, "wb") as f:
+        for _ in range(256):
+            f.write(os.urandom(1 << 20))
+    bm.file_database("big", big)
+    base = bm.destination("disk")
+    bm.assign("big", "disk")
+    worker = bm.worker(BM_LEASE_SECONDS="60")
+    backup = bm.run("big")
+    wait_for(lambda: bm.rows(backup)[0]["status"] != "pending", what=lambda: bm.describe(backup), every=0.002)
+    other = postgres.connect(bm.database)
+    other.autocommit = False
+    with other.cursor() as cursor:
+        cursor.execute("SELECT status FROM backups WHERE id = %s FOR UPDATE", [backup])
+        assert cursor.fetchone()[0] == "in_progress", "copying 256 MiB was faster than one query"
+        # copied, and waiting with "completed" for our lock
+        wait_for(lambda: os.path.exists(os.path.join(base, bm.rows(backup)[0]["file_path"])) and bm.value(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'", bm.database),
+            what=lambda: bm.describe(backup))  # fmt: skip
+        cursor.execute("UPDATE backup_destinations SET fence = fence + 1, lease_owner = 'someone-else', lease_until = "
+                       "clock_timestamp() + interval '20 seconds' WHERE backup_id = %s RETURNING fence", [backup])  # fmt: skip
+        fence = cursor.fetchone()[0]
+    other.commit()
+    worker.wait_log(r"(?i)stale|lost|no longer|another")
+    row = bm.rows(backup)[0]
+    assert (row["status"], row["fence"], row["lease_owner"]) == ("uploading", fence, "someone-else"), row
+    assert row["checksum"] is None
+    other.close()
+    # that other one never answers: the row is taken again, and the file that stands there already is the same
+    assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
+    row = bm.rows(backup)[0]
+    assert row["fence"] > fence
+    bm.assert_whole(row)
+    bm.assert_tidy(base)
+    bm.fsck()
