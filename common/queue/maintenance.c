@@ -12,6 +12,7 @@
 #include "queue/job.h"
 #include "queue/queue.h"
 #include "store/rows.h"
+#include "store/unfinished.h"
 
 /*
  * A pass is one sequence of requests, each answered before the next is sent:
@@ -59,8 +60,6 @@ enum {
     MAX_PAGES = 100000,
     SILENCE_MIN = 15
 };
-
-#define LOCK_KEY "7305171"
 
 struct maintenance {
     uv_loop_t *loop;
@@ -252,18 +251,6 @@ static void command(struct maintenance *m, int argc, const char *const *argv)
     redis_command(m->redis, argc, argv, NULL, 0, on_redis, expect(m));
 }
 
-/* ---- the statements ---- */
-
-static const struct pg_statement begin = {NULL, "BEGIN", 0};
-/* Whoever falls silent in the middle of a pass (stopped, or its machine is gone without a word) loses the
- * lock. */
-static const struct pg_statement limit_silence = {
-    NULL, "SELECT set_config('idle_in_transaction_session_timeout', $1, true)", 1};
-static const struct pg_statement try_lock = {NULL, "SELECT pg_try_advisory_xact_lock(" LOCK_KEY ")", 0};
-static const struct pg_statement say_something = {NULL, "SELECT 1", 0};
-static const struct pg_statement commit = {NULL, "COMMIT", 0};
-static const struct pg_statement rollback = {NULL, "ROLLBACK", 0};
-
 static void on_held(void *data, const struct pg_results *results, const struct error *err)
 {
     (void)results, (void)err; /* a lock that is lost shows at its next use */
@@ -279,77 +266,9 @@ static void hold_lock(struct maintenance *m)
     if (request == NULL)
         return;
     m->held_at_ms = now;
-    pg_request_add(request, &say_something, NULL);
+    pg_request_add(request, &unfinished_say_something, NULL);
     pg_request_send(request, on_held, expect(m));
 }
-
-/* A page in id order by its index, handed out in priority order. */
-static const struct pg_statement select_unqueued = {
-    "maintenance_unqueued",
-    "SELECT d.id, d.backup_id, b.name, d.storage_type, d.storage_name, d.priority, d.attempts + 1, d.queue,"
-    " greatest(0, ceil(1000 * extract(epoch FROM d.next_attempt_at - clock_timestamp())))::bigint,"
-    " CASE WHEN b.ordering = 'sequential' AND EXISTS (SELECT FROM backup_destinations l WHERE l.backup_id = "
-    "d.backup_id"
-    "  AND l.priority < d.priority AND l.in_order AND l.status IN ('pending', 'uploading')) THEN 'order'"
-    "  WHEN q.paused_at IS NOT NULL THEN 'paused' END"
-    " FROM (SELECT * FROM backup_destinations WHERE enqueued_at IS NULL AND origin = 'native'"
-    "  AND status IN ('pending', 'uploading') AND (status = 'pending' OR (lease_until > clock_timestamp()) IS NOT TRUE)"
-    "  ORDER BY id LIMIT 500) d"
-    " JOIN backups b ON b.id = d.backup_id LEFT JOIN queues q ON q.name = d.queue"
-    " ORDER BY d.queue, d.priority, d.id",
-    0};
-
-static const struct pg_statement stamp = {
-    "maintenance_stamp",
-    "UPDATE backup_destinations d SET enqueued_at = clock_timestamp()"
-    " FROM (SELECT id FROM backup_destinations WHERE id = ANY ($1::int[]) AND enqueued_at IS NULL"
-    "  ORDER BY id FOR UPDATE) w WHERE d.id = w.id",
-    1};
-
-static const struct pg_statement is_due = {NULL,
-                                           "SELECT coalesce((SELECT last_run_at + $1::float8 * interval '1 "
-                                           "second' <= clock_timestamp() FROM maintenance"
-                                           " WHERE name = 'reconcile'), true)",
-                                           1};
-
-static const struct pg_statement list_queues = {
-    NULL,
-    "SELECT queue FROM destinations UNION SELECT 'default' UNION SELECT DISTINCT queue FROM "
-    "backup_destinations"
-    " WHERE status IN ('pending', 'uploading') AND origin = 'native' ORDER BY 1 LIMIT 1000",
-    0};
-
-static const struct pg_statement open_cursor = {
-    NULL,
-    "DECLARE unfinished NO SCROLL CURSOR FOR SELECT id FROM backup_destinations WHERE status IN ('pending', "
-    "'uploading')"
-    " AND origin = 'native' AND enqueued_at IS NOT NULL AND queue = $1::text"
-    " AND (status = 'pending' OR (lease_until > clock_timestamp()) IS NOT TRUE)",
-    1};
-static const struct pg_statement fetch = {NULL, "FETCH FORWARD 500 FROM unfinished", 0};
-static const struct pg_statement close_cursor = {NULL, "CLOSE unfinished", 0};
-
-static const struct pg_statement unstamp = {
-    "maintenance_unstamp",
-    "UPDATE backup_destinations d SET enqueued_at = NULL"
-    " FROM (SELECT id FROM backup_destinations WHERE id = ANY ($1::int[]) AND enqueued_at IS NOT NULL"
-    "  AND status IN ('pending', 'uploading') ORDER BY id FOR UPDATE) w WHERE d.id = w.id",
-    1};
-
-/* People delete or end rows by plain SQL: no worker will end such a backup. */
-static const struct pg_statement ended_unnoticed = {
-    NULL,
-    "SELECT array_agg(id) FROM (SELECT b.id FROM backups b WHERE b.status = 'in_progress' AND b.origin = 'native'"
-    " AND EXISTS (SELECT FROM backup_destinations d WHERE d.backup_id = b.id)"
-    " AND NOT EXISTS (SELECT FROM backup_destinations d WHERE d.backup_id = b.id"
-    "  AND d.status IN ('pending', 'uploading')) ORDER BY b.id LIMIT 500) e",
-    0};
-
-static const struct pg_statement record = {
-    NULL,
-    "INSERT INTO maintenance (name, last_run_at) VALUES ('reconcile', clock_timestamp())"
-    " ON CONFLICT (name) DO UPDATE SET last_run_at = excluded.last_run_at",
-    0};
 
 /* ---- relay ---- */
 
@@ -360,7 +279,7 @@ static void push_next_queue(struct maintenance *m)
     if (m->at >= n) {
         m->state = RELAY_STAMP;
         pg_array_end(&m->ids);
-        ask_one(m, m->pg, &stamp, (const char *[]){strbuf_cstr(&m->ids)});
+        ask_one(m, m->pg, &unfinished_stamp, (const char *[]){strbuf_cstr(&m->ids)});
         return;
     }
     const char *queue = pg_text(m->rows, m->at, 7);
@@ -409,7 +328,7 @@ static void relay(struct maintenance *m)
 {
     hold_lock(m);
     m->state = RELAY_SELECT;
-    ask_one(m, m->pg, &select_unqueued, NULL);
+    ask_one(m, m->pg, &unfinished_select_unqueued, NULL);
 }
 
 /* ---- parked lists ---- */
@@ -476,7 +395,7 @@ static void next_parked_list(struct maintenance *m)
         return;
     }
     m->state = CURSOR;
-    ask_one(m, m->lock, &open_cursor, (const char *[]){m->queues[m->queue]});
+    ask_one(m, m->lock, &unfinished_open_cursor, (const char *[]){m->queues[m->queue]});
 }
 
 static void take_parked_page(struct maintenance *m, const redisReply *page)
@@ -529,7 +448,7 @@ static void unpark(struct maintenance *m, const PGresult *r)
 static void fetch_next(struct maintenance *m)
 {
     m->state = FETCH;
-    ask_one(m, m->lock, &fetch, NULL);
+    ask_one(m, m->lock, &unfinished_fetch, NULL);
 }
 
 static void look_up(struct maintenance *m, const PGresult *r)
@@ -538,7 +457,7 @@ static void look_up(struct maintenance *m, const PGresult *r)
     m->page_n = PQntuples(r);
     if (m->page_n == 0 || ++m->pages > MAX_PAGES) {
         m->state = CLOSE_CURSOR;
-        ask_one(m, m->lock, &close_cursor, NULL);
+        ask_one(m, m->lock, &unfinished_close_cursor, NULL);
         return;
     }
     const char *argv[PAGE + 2] = {"HMGET"};
@@ -574,7 +493,7 @@ static void restore_missing(struct maintenance *m, const redisReply *standing)
     }
     m->report.restored += missing;
     m->state = UNSTAMP;
-    ask_one(m, m->pg, &unstamp, (const char *[]){strbuf_cstr(&m->ids)});
+    ask_one(m, m->pg, &unfinished_unstamp, (const char *[]){strbuf_cstr(&m->ids)});
 }
 
 /* ---- the pass ---- */
@@ -587,7 +506,7 @@ static void next_queue(struct maintenance *m)
         return;
     }
     m->state = ENDED;
-    ask_one(m, m->pg, &ended_unnoticed, NULL);
+    ask_one(m, m->pg, &unfinished_ended_unnoticed, NULL);
 }
 
 static void last_relay(struct maintenance *m)
@@ -617,20 +536,20 @@ static void unlock(struct maintenance *m)
         return;
     }
     m->state = UNLOCK;
-    ask_one(m, m->lock, m->failed.code ? &rollback : &commit, NULL);
+    ask_one(m, m->lock, m->failed.code ? &unfinished_rollback : &unfinished_commit, NULL);
 }
 
 static void after_relay(struct maintenance *m)
 {
     if (m->last_relay) {
         m->state = RECORD;
-        ask_one(m, m->pg, &record, NULL);
+        ask_one(m, m->pg, &unfinished_record, NULL);
     } else if ((m->flags & (MAINTENANCE_RECONCILE | MAINTENANCE_NOW)) && !(m->flags & MAINTENANCE_NO_LOCK)) {
         char seconds[24];
         snprintf(seconds, sizeof seconds, "%lld",
                  m->flags & MAINTENANCE_NOW ? 0 : (long long)m->reconcile_seconds * 3 / 4);
         m->state = DUE;
-        ask_one(m, m->pg, &is_due, (const char *[]){seconds});
+        ask_one(m, m->pg, &unfinished_is_due, (const char *[]){seconds});
     } else
         unlock(m);
 }
@@ -681,7 +600,7 @@ static void step(struct maintenance *m, const struct pg_results *pg, const redis
             return;
         }
         m->state = QUEUES;
-        ask_one(m, m->pg, &list_queues, NULL);
+        ask_one(m, m->pg, &unfinished_list_queues, NULL);
         return;
     case QUEUES:
         for (int i = 0; i < PQntuples(r); i++)
@@ -816,8 +735,10 @@ void maintenance_run(struct maintenance *m, unsigned flags, maintenance_done_fn 
     char silence[24];
     snprintf(silence, sizeof silence, "%llds",
              (long long)(m->lease_seconds > SILENCE_MIN / 2 ? m->lease_seconds * 2 : SILENCE_MIN));
-    ask(m, m->lock, (const struct pg_statement *const[]){&begin, &limit_silence, &try_lock}, 3,
-        (const char *const *const[]){NULL, (const char *const[]){silence}, NULL});
+    ask(m, m->lock,
+        (const struct pg_statement *const[]){&unfinished_begin, &unfinished_limit_silence,
+                                             &unfinished_try_lock},
+        3, (const char *const *const[]){NULL, (const char *const[]){silence}, NULL});
 }
 
 struct wait {
