@@ -73,7 +73,7 @@ def test_database_life(bm):
     path = os.path.join(bm.directory("data"), "file")
     with open(path, "w") as f:
         f.write("x")
-    bm.ctl("database", "add", "files", "--type", "file", "--path", os.path.relpath(path), "--description", "d")
+    bm.ctl("database", "add", "files", "--type", "file", "--path", "file", "--description", "d", cwd=os.path.dirname(path))
     row = bm.ctl("database", "show", "files", json=True)
     assert (row["db_type"], row["source_path"], row["is_active"]) == ("file", os.path.realpath(path), True)
     assert row["destinations"] == []

@@ -43,7 +43,7 @@ class System:
 
     # -- programs
 
-    def ctl(self, *args, json=False, check=True, stdin=None, env=None, bound=120):
+    def ctl(self, *args, json=False, check=True, stdin=None, env=None, cwd=None, bound=120):
         """Runs backupctl. With json=True gives the parsed answer; else the finished process. check=True fails
         the test when it exits non-zero."""
         argv = [*self.prefix, self.programs.backupctl, *map(str, args)]
@@ -51,7 +51,7 @@ class System:
             at = argv.index("--") if "--" in argv else len(argv)
             argv.insert(at, "--json")
         done = subprocess.run(
-            argv, env={**self.env, **(env or {})}, input=stdin, capture_output=True, text=True, timeout=bound
+            argv, env={**self.env, **(env or {})}, input=stdin, cwd=cwd, capture_output=True, text=True, timeout=bound
         )
         assert not SANITIZER.search(done.stderr) and done.returncode != 99, done.stderr
         if check:
