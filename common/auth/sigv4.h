@@ -37,26 +37,27 @@ struct sigv4_request {
     const char *payload_hash; /* hex SHA-256, or UNSIGNED-PAYLOAD; is not added as a header by the signer */
     const char *region, *service;
     const char *access_key_id, *secret_access_key, *session_token; /* session_token NULL or "" = none */
-    int64_t time_s;    /* Unix time of the signature, the server's clock if an offset is known */
+    int64_t time_s; /* Unix time of the signature, the server's clock if an offset is known */
     enum sigv4_path path_rule;
     bool token_unsigned; /* the token is sent but not signed (some services; never S3) */
 };
 
 /* Values of the headers to send besides those given. */
 struct sigv4_signature {
-    char date[17]; /* x-amz-date: 20150830T123600Z */
+    char date[17];       /* x-amz-date: 20150830T123600Z */
     char *authorization; /* malloc'ed: free with sigv4_signature_deinit, which overwrites it */
 };
 
-/* ERROR_INPUT for what can't be signed (no host header, CR or LF in a value), ERROR_LIMIT, ERROR_SYSTEM. The canonical
- * request and the string to sign are appended to the buffers where they aren't NULL (tests, debugging a refused
- * signature; they hold the token). */
-int sigv4_sign(const struct sigv4_request *request, struct sigv4_signature *ret, struct strbuf *canonical_request,
-               struct strbuf *string_to_sign, struct error *err);
+/* ERROR_INPUT for what can't be signed (no host header, CR or LF in a value), ERROR_LIMIT, ERROR_SYSTEM. The
+ * canonical request and the string to sign are appended to the buffers where they aren't NULL (tests,
+ * debugging a refused signature; they hold the token). */
+int sigv4_sign(const struct sigv4_request *request, struct sigv4_signature *ret,
+               struct strbuf *canonical_request, struct strbuf *string_to_sign, struct error *err);
 void sigv4_signature_deinit(struct sigv4_signature *signature);
 
-/* Appends the presigned query ("X-Amz-Algorithm=...&...&X-Amz-Signature=...") with the request's own parameters to
- * ret_query; expires_s 1 to 604800; the payload hash is request->payload_hash (S3: UNSIGNED-PAYLOAD). */
+/* Appends the presigned query ("X-Amz-Algorithm=...&...&X-Amz-Signature=...") with the request's own
+ * parameters to ret_query; expires_s 1 to 604800; the payload hash is request->payload_hash (S3:
+ * UNSIGNED-PAYLOAD). */
 int sigv4_presign(const struct sigv4_request *request, int64_t expires_s, struct strbuf *ret_query,
                   struct strbuf *canonical_request, struct strbuf *string_to_sign, struct error *err);
 
