@@ -20,18 +20,12 @@ static const char *text_of(const json_t *row, const char *key)
     return text ? text : "";
 }
 
-static struct copies_place place_of(const struct copy *c)
-{
-    return (struct copies_place){c->driver, &c->location};
-}
-
 /* Reads the whole copy into fd (-1: nowhere) and compares it with what PostgreSQL records. */
-static int read_copy(const struct copy *c, int fd, struct error *err)
+static int read_copy(struct cli *cli, const struct copy *c, int fd, struct error *err)
 {
-    struct copies_place place = place_of(c);
     uint64_t size = 0;
     char sha256[STORAGE_SHA256_SIZE] = "";
-    int rc = copies_get(&place, c->key, fd, fd >= 0, &size, sha256, err);
+    int rc = copies_get(cli, &c->place, c->key, fd, fd >= 0, &size, sha256, err);
     if (rc)
         return rc;
     if (c->checksum && strcmp(sha256, c->checksum) != 0)
@@ -92,15 +86,15 @@ static int close_output(struct restore *r, int rc, struct error *err)
     return rc;
 }
 
-static int copy_out(const struct restore *r, const struct copy *c, struct error *err)
+static int copy_out(struct cli *cli, const struct restore *r, const struct copy *c, struct error *err)
 {
     if (!r->decode)
-        return read_copy(c, r->fd, err);
+        return read_copy(cli, c, r->fd, err);
     struct gunzip gunzip;
     if (gunzip_start(&gunzip, r->fd, err))
         return err->code;
     struct error decoding = {0};
-    int rc = read_copy(c, gunzip.in, err);
+    int rc = read_copy(cli, c, gunzip.in, err);
     gunzip_finish(&gunzip, &decoding);
     if (rc == 0 && decoding.code) {
         *err = decoding;
@@ -110,17 +104,17 @@ static int copy_out(const struct restore *r, const struct copy *c, struct error 
 }
 
 /* What goes to a pipe can't be taken back: the copy is read and checked first, then read again. */
-static int restore_to_pipe(const struct restore *r, const struct copy *c, struct error *err)
+static int restore_to_pipe(struct cli *cli, const struct restore *r, const struct copy *c, struct error *err)
 {
-    int rc = read_copy(c, -1, err);
-    return rc ? rc : copy_out(r, c, err);
+    int rc = read_copy(cli, c, -1, err);
+    return rc ? rc : copy_out(cli, r, c, err);
 }
 
-static int restore_one(const struct restore *wanted, const struct copy *c, struct error *err)
+static int restore_one(struct cli *cli, const struct restore *wanted, const struct copy *c, struct error *err)
 {
     struct restore r = *wanted;
     char name[NAME_MAX + 1];
-    if (c->driver == NULL) {
+    if (c->place.driver == NULL) {
         *err = c->err;
         return err->code;
     }
@@ -132,7 +126,7 @@ static int restore_one(const struct restore *wanted, const struct copy *c, struc
     if (rc)
         return rc;
     bool pipe = strcmp(r.output, "-") == 0;
-    rc = pipe ? restore_to_pipe(&r, c, err) : copy_out(&r, c, err);
+    rc = pipe ? restore_to_pipe(cli, &r, c, err) : copy_out(cli, &r, c, err);
     rc = close_output(&r, rc, err);
     if (rc == 0)
         fprintf(stderr, "restored from '%s'%s%s%s\n", c->name, pipe ? "" : " to ", pipe ? "" : r.output,
@@ -162,7 +156,7 @@ int run_restore(struct cli *cli, const struct arguments *args, struct error *err
                 fprintf(stderr, "backupctl: %s; trying '%s'\n", err->message, copies.all[i].name);
             tried = true;
             *err = (struct error){0};
-            rc = restore_one(&wanted, &copies.all[i], err);
+            rc = restore_one(cli, &wanted, &copies.all[i], err);
             if (rc == ERROR_EXISTS)
                 break;
             if (rc)
@@ -176,23 +170,22 @@ int run_restore(struct cli *cli, const struct arguments *args, struct error *err
 
 /* --- verify --- */
 
-static int verify_one(const struct copy *c, bool deep, struct error *err)
+static int verify_one(struct cli *cli, const struct copy *c, bool deep, struct error *err)
 {
-    if (c->driver == NULL) {
+    if (c->place.driver == NULL) {
         *err = c->err;
         return err->code;
     }
-    struct copies_place place = place_of(c);
     struct storage_stat_result *stat = calloc(1, sizeof *stat);
-    int rc =
-        stat ? copies_stat(&place, c->key, stat, err) : error_set(err, ERROR_SYSTEM, true, "out of memory");
+    int rc = stat ? copies_stat(cli, &c->place, c->key, stat, err)
+                  : error_set(err, ERROR_SYSTEM, true, "out of memory");
     if (rc == 0 && !stat->exists)
         rc = error_set(err, ERROR_NOT_FOUND, false, "the copy is not there");
     else if (rc == 0 && c->size >= 0 && stat->size != (uint64_t)c->size)
         rc = error_set(err, ERROR_CORRUPT, false, "the copy has %llu bytes, recorded are %lld",
                        (unsigned long long)stat->size, (long long)c->size);
     free(stat);
-    return rc || !deep ? rc : read_copy(c, -1, err);
+    return rc || !deep ? rc : read_copy(cli, c, -1, err);
 }
 
 static int record_verification(struct cli *cli, const struct copy *c, const char *result, struct error *err)
@@ -235,7 +228,7 @@ int run_verify(struct cli *cli, const struct arguments *args, struct error *err)
         char result[1100];
         if (strcmp(c->status, "completed") != 0)
             continue;
-        verify_one(c, deep, &found);
+        verify_one(cli, c, deep, &found);
         if (found.code)
             snprintf(result, sizeof result, "%s: %s", error_code_name(found.code), found.message);
         else
@@ -261,14 +254,14 @@ int run_verify(struct cli *cli, const struct arguments *args, struct error *err)
  * else's. */
 static int delete_copy(struct cli *cli, const struct copy *c, struct error *err)
 {
-    if (c->driver == NULL) {
+    if (c->place.driver == NULL) {
         *err = c->err;
         return err->code;
     }
-    struct copies_place place = place_of(c);
     bool existed = false;
-    int rc = strcmp(c->status, "completed") == 0 ? copies_delete(&place, c->key, &existed, err)
-                                                 : copies_sweep(&place, c->key, c->id, c->fence, err);
+    int rc = strcmp(c->status, "completed") == 0
+                 ? copies_delete(cli, &c->place, c->key, &existed, err)
+                 : copies_sweep(cli, &c->place, c->key, c->id, c->fence, c->resume_state, err);
     if (rc)
         return rc;
     char id[24];

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "auth/access.h"
 #include "base/error.h"
 #include "base/settings.h"
 #include "loop/pg.h"
@@ -20,8 +21,9 @@ enum { CLI_MAX_FLAGS = 24 };
 struct cli {
     struct settings settings;
     uv_loop_t loop;
-    struct pg_client *pg; /* use cli_pg and cli_redis */
+    struct pg_client *pg; /* use cli_pg, cli_redis and cli_access */
     struct redis_client *redis;
+    struct access *access;
 };
 
 /* --name, or --name VALUE. column: where catalog commands put it in the row, NULL = the command asks for it.
@@ -84,6 +86,9 @@ int arguments_columns(const struct arguments *args, json_t **ret_columns, struct
 /* NULL with err filled when the URL is wrong or missing; connecting happens at the first request. */
 struct pg_client *cli_pg(struct cli *cli, struct error *err);
 struct redis_client *cli_redis(struct cli *cli, struct error *err);
+
+/* Network and secrets for object stores, with the keys of what is encrypted at rest; made on first use. */
+struct access *cli_access(struct cli *cli, struct error *err);
 
 /* A request of one statement, run to its end. *ret_result: PQclear it. */
 int cli_query(struct cli *cli, const char *sql, int n_params, const char *const *values,

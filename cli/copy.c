@@ -1,15 +1,17 @@
 #include "copy.h"
 
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "copies.h"
 
 /* A copy is where it was written (base_path, file_path); how to get there is the destination's present
  * business. */
 static const char select_copies[] =
     "SELECT d.id, d.fence, coalesce(d.storage_name, d.storage_type), d.status, d.storage_type, d.file_path,"
     " d.base_path, coalesce(c.storage_config, d.storage_config),"
-    " CASE WHEN c.base_path = d.base_path THEN c.disk_identity END, d.checksum, coalesce(d.file_size, -1)"
+    " CASE WHEN c.base_path = d.base_path THEN c.disk_identity END, d.checksum, coalesce(d.file_size, -1),"
+    " c.credentials_ref, c.name, c.bandwidth_limit, d.resume_state"
     " FROM backup_destinations d LEFT JOIN destinations c ON c.id = d.destination_id"
     " WHERE d.backup_id = $1::bigint AND ($2::text IS NULL OR d.storage_name = $2 OR c.name = $2"
     " OR d.destination_id::text = $2) ORDER BY d.priority, d.id";
@@ -23,36 +25,22 @@ static void read_copy(struct cli *cli, struct copies *copies, int row)
 {
     const PGresult *r = copies->result;
     struct copy *c = &copies->all[row];
-    json_t *config = NULL;
-    const char *base = pg_text(r, row, 6);
+    const struct storage_columns columns = {.storage_type = pg_text(r, row, 4),
+                                            .base_path = pg_text(r, row, 6),
+                                            .storage_config = pg_text(r, row, 7),
+                                            .disk_identity = pg_text(r, row, 8),
+                                            .credentials_ref = pg_text(r, row, 11),
+                                            .destination = pg_text(r, row, 12),
+                                            .bandwidth_limit = pg_int(r, row, 13, 0)};
     *c = (struct copy){.id = pg_int(r, row, 0, 0),
                        .fence = pg_int(r, row, 1, 0),
                        .name = pg_text(r, row, 2),
                        .status = pg_text(r, row, 3),
                        .key = pg_text(r, row, 5),
                        .checksum = is_sha256(pg_text(r, row, 9)) ? pg_text(r, row, 9) : NULL,
-                       .size = pg_int(r, row, 10, -1)};
-    if (storage_driver_find(pg_text(r, row, 4), &c->driver, &c->err) ||
-        storage_config_parse(pg_text(r, row, 7), &config, &c->err)) {
-        c->driver = NULL;
-        return;
-    }
-    json_array_append_new(copies->configs, config ? config : json_null());
-    bool disk = c->driver->capabilities & STORAGE_CAP_LOCAL_PATH;
-    if (disk && base == NULL && copies->legacy_base == NULL)
-        copies->legacy_base = realpath(cli->settings.legacy_base_path, NULL);
-    c->location = (struct storage_location){.storage_type = pg_text(r, row, 4),
-                                            .base_path = base || !disk ? base : copies->legacy_base,
-                                            .disk_identity = pg_text(r, row, 8),
-                                            .config = config};
-    if (disk && c->location.base_path == NULL)
-        error_set(&c->err, ERROR_NOT_FOUND, true,
-                  "its path is relative to BM_LEGACY_BASE_PATH, and '%s' is missing",
-                  cli->settings.legacy_base_path);
-    else
-        c->driver->check(&c->location, c->key, &c->err);
-    if (c->err.code)
-        c->driver = NULL;
+                       .size = pg_int(r, row, 10, -1),
+                       .resume_state = pg_text(r, row, 14)};
+    copies_open(cli, &columns, c->key, &c->place, &c->err);
 }
 
 int copies_of(struct cli *cli, const json_t *backup, const char *destination, struct copies *ret,
@@ -65,7 +53,6 @@ int copies_of(struct cli *cli, const json_t *backup, const char *destination, st
     if (rc)
         return rc;
     copies.n = PQntuples(copies.result);
-    copies.configs = json_array();
     copies.all = calloc((size_t)copies.n + 1, sizeof *copies.all);
     if (copies.n == 0)
         rc = error_set(err, ERROR_NOT_FOUND, false,
@@ -86,9 +73,9 @@ int copies_of(struct cli *cli, const json_t *backup, const char *destination, st
 
 void copies_free(struct copies *copies)
 {
+    for (int i = 0; copies->all && i < copies->n; i++)
+        storage_place_close(&copies->all[i].place);
     free(copies->all);
-    free(copies->legacy_base);
-    json_decref(copies->configs);
     PQclear(copies->result);
     *copies = (struct copies){0};
 }

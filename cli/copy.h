@@ -4,7 +4,7 @@
 #include <jansson.h>
 
 #include "cli.h"
-#include "storage/driver.h"
+#include "storage/place.h"
 
 struct copy {
     int64_t id;
@@ -13,16 +13,14 @@ struct copy {
     const char *status;
     const char *key;
     const char *checksum; /* NULL: none, or not a SHA-256 (older rows) */
-    int64_t size;         /* -1 = unknown */
-    struct storage_location location;
-    const struct storage_driver *driver; /* NULL: err says why this copy can't be reached */
+    const char *resume_state;
+    int64_t size;               /* -1 = unknown */
+    struct storage_place place; /* closed: err says why this copy can't be reached */
     struct error err;
 };
 
 struct copies {
     PGresult *result;
-    json_t *configs;
-    char *legacy_base;
     struct copy *all;
     int n;
 };

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "catalog_commands.h"
+#include "destination_sweep.h"
 #include "destination_test.h"
 
 static int run_add(struct cli *cli, const struct arguments *args, struct error *err)
@@ -216,6 +217,10 @@ static const struct flag assign_flags[] = {
     {"schedule", "S", "only for backups of this schedule", NULL, false},
     {"priority", "N", "instead of the destination's own", NULL, true},
     {0}};
+static const struct flag sweep_flags[] = {
+    {"older-than", "HOURS", "abort those that began so long ago (default 24)", NULL, true},
+    {"dry-run", NULL, "list only", NULL, false},
+    {0}};
 static const struct flag unassign_flags[] = {
     {"database", "D", "the database it serves", NULL, false},
     {"schedule", "S", "the assignment to this schedule", NULL, false},
@@ -229,6 +234,10 @@ static const struct command commands[] = {
     {"unassign", "NAME", "Stop that; copies stay", NULL, 1, 1, false, false, 0, unassign_flags, run_unassign},
     {"test", "NAME", "Write, read and delete a probe, step by step", NULL, 1, 1, false, true, 0, NULL,
      run_destination_test},
+    {"sweep", "NAME", "List uploads begun and never ended, abort old ones",
+     "Of ours only: at the paths of copies, or below the destination's prefix. What an unfinished copy will take up\n"
+     "again is left alone.",
+     1, 1, false, true, 0, sweep_flags, run_destination_sweep},
     {"list", "", "List the destinations", NULL, 0, 0, false, true, CATALOG_DESTINATION, NULL, run_list},
     {"show", "NAME", "Show a destination and what it serves", NULL, 1, 1, false, true, CATALOG_DESTINATION,
      NULL, run_show},

@@ -13,12 +13,14 @@
 #include "base/random.h"
 #include "catalog_commands.h"
 #include "copies.h"
+#include "destination_place.h"
 
 /* printf 'backupmanager probe\n' | sha256sum */
 static const char probe[] = "backupmanager probe\n";
 static const char probe_sha256[] = "3d5fcd861e143549557fe83808ccb5d8214e8a877bb6905dfff6a53566ec6cd7";
 
 struct test {
+    struct cli *cli;
     const struct arguments *args;
     json_t *steps;
     bool failed;
@@ -62,20 +64,20 @@ static bool step(struct test *t, const char *name, const struct error *err)
     return ok;
 }
 
-static bool write_probe(struct test *t, const struct copies_place *place, const char *key)
+static bool write_probe(struct test *t, const struct storage_place *place, const char *key)
 {
     struct error err = {0};
     int fd = memfd_create("probe", MFD_CLOEXEC);
     if (fd < 0 || write(fd, probe, sizeof probe - 1) != sizeof probe - 1)
         error_set(&err, ERROR_SYSTEM, true, "cannot make a probe in memory");
     else
-        copies_put(place, key, fd, sizeof probe - 1, probe_sha256, &err);
+        copies_put(t->cli, place, key, fd, sizeof probe - 1, probe_sha256, &err);
     if (fd >= 0)
         close(fd);
     return step(t, "write a probe", &err);
 }
 
-static bool read_probe(struct test *t, const struct copies_place *place, const char *key)
+static bool read_probe(struct test *t, const struct storage_place *place, const char *key)
 {
     struct error err = {0};
     uint64_t size = 0;
@@ -83,7 +85,7 @@ static bool read_probe(struct test *t, const struct copies_place *place, const c
     int fd = memfd_create("probe", MFD_CLOEXEC);
     if (fd < 0)
         error_set(&err, ERROR_SYSTEM, true, "cannot make a file in memory");
-    else if (copies_get(place, key, fd, false, &size, sha256, &err) == 0 &&
+    else if (copies_get(t->cli, place, key, fd, false, &size, sha256, &err) == 0 &&
              (size != sizeof probe - 1 || strcmp(sha256, probe_sha256) != 0))
         error_set(&err, ERROR_CORRUPT, false, "what was read back is not what was written (%llu bytes)",
                   (unsigned long long)size);
@@ -92,7 +94,7 @@ static bool read_probe(struct test *t, const struct copies_place *place, const c
     return step(t, "read it back and compare", &err);
 }
 
-static void run_steps(struct test *t, const struct copies_place *place)
+static void run_steps(struct test *t, const struct storage_place *place)
 {
     char key[64];
     char random[17];
@@ -101,54 +103,41 @@ static void run_steps(struct test *t, const struct copies_place *place)
 
     struct error err = {0};
     struct storage_stat_result stat;
-    place->driver->check(place->location, key, &err);
+    place->driver->check(&place->location, key, &err);
     if (!step(t, "settings", &err))
         return;
-    copies_stat(place, key, &stat, &err);
-    if (!step(t, place->location->disk_identity ? "the configured disk is there" : "the place is there",
-              &err))
+    copies_stat(t->cli, place, key, &stat, &err);
+    if (!step(t, place->location.disk_identity ? "the configured disk is there" : "the place is there", &err))
         return;
     if (!write_probe(t, place, key))
         return;
-    if (copies_stat(place, key, &stat, &err) == 0 && (!stat.exists || stat.size != sizeof probe - 1))
+    if (copies_stat(t->cli, place, key, &stat, &err) == 0 && (!stat.exists || stat.size != sizeof probe - 1))
         error_set(&err, ERROR_CORRUPT, false, "the probe is not seen, or has another size");
     if (step(t, "see it and its size", &err))
         read_probe(t, place, key);
     err = (struct error){0};
     bool existed = false;
-    if (copies_delete(place, key, &existed, &err) == 0 && !existed)
+    if (copies_delete(t->cli, place, key, &existed, &err) == 0 && !existed)
         error_set(&err, ERROR_NOT_FOUND, false, "the probe was gone before it could be deleted");
     step(t, "delete it", &err);
-}
-
-static const char *text_of(const json_t *row, const char *column)
-{
-    return json_string_value(json_object_get(row, column));
 }
 
 int run_destination_test(struct cli *cli, const struct arguments *args, struct error *err)
 {
     json_t *row;
-    json_t *config = NULL;
-    const struct storage_driver *driver;
+    struct destination_place destination;
     int rc = catalog_find(cli, CATALOG_DESTINATION, args->operands[0], 0, &row, err);
     if (rc)
         return rc;
-    rc = storage_driver_find(text_of(row, "storage_type"), &driver, err);
-    if (rc == 0)
-        rc = storage_config_parse(text_of(row, "storage_config"), &config, err);
-    struct test t = {.args = args, .steps = json_array()};
-    if (rc == 0) {
-        struct storage_location location = {.storage_type = text_of(row, "storage_type"),
-                                            .base_path = text_of(row, "base_path"),
-                                            .disk_identity = text_of(row, "disk_identity"),
-                                            .config = config};
-        run_steps(&t, &(struct copies_place){driver, &location});
-        if (args->json)
-            output_json(t.steps);
-    }
+    struct test t = {.cli = cli, .args = args, .steps = json_array()};
+    if (destination_place_open(cli, catalog_row_id(row), &destination, err) == 0) {
+        run_steps(&t, &destination.place);
+        destination_place_close(&destination);
+    } else
+        step(&t, "settings", err);
+    if (args->json)
+        output_json(t.steps);
     json_decref(t.steps);
-    json_decref(config);
     json_decref(row);
-    return rc ? rc : t.failed;
+    return t.failed;
 }

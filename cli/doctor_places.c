@@ -12,6 +12,7 @@
 #include "auth/secret.h"
 #include "catalog_commands.h"
 #include "copies.h"
+#include "destination_place.h"
 #include "doctor.h"
 
 extern char **environ;
@@ -154,8 +155,8 @@ static bool is_ours(const char *queues, const char *queue)
 static void check_destination(struct doctor *d, const json_t *row, int64_t largest)
 {
     struct error err = {0};
-    json_t *config = NULL;
-    const struct storage_driver *driver = NULL;
+    struct destination_place destination = {0};
+    const struct storage_place *place = &destination.place;
     struct storage_stat_result stat;
     char check[300];
     snprintf(check, sizeof check, "destination %s", text_of(row, "name"));
@@ -169,31 +170,23 @@ static void check_destination(struct doctor *d, const json_t *row, int64_t large
                     text_of(row, "queue"));
         return;
     }
-    storage_driver_find(text_of(row, "storage_type"), &driver, &err);
-    if (err.code == 0)
-        storage_config_parse(text_of(row, "storage_config"), &config, &err);
-    struct storage_location location = {.storage_type = text_of(row, "storage_type"),
-                                        .base_path = text_of(row, "base_path"),
-                                        .disk_identity = text_of(row, "disk_identity"),
-                                        .config = config};
-    if (err.code == 0)
-        driver->check(&location, NULL, &err);
-    if (err.code == 0)
-        copies_stat(&(struct copies_place){driver, &location}, "backupmanager-doctor", &stat, &err);
-    bool disk = driver && (driver->capabilities & STORAGE_CAP_LOCAL_PATH);
+    if (destination_place_open(d->cli, catalog_row_id(row), &destination, &err) == 0)
+        copies_stat(d->cli, place, "backupmanager-doctor", &stat, &err);
+    bool disk = place->driver && (place->driver->capabilities & STORAGE_CAP_LOCAL_PATH);
+    const char *base = place->location.base_path;
     if (err.code)
         doctor_find(d, DOCTOR_FAIL, check,
                     "mount the right disk, or correct it with backupctl destination update; "
                     "backupctl destination test goes on from here",
                     "%s", err.message);
-    else if (disk && access(location.base_path, W_OK | X_OK))
-        doctor_find(d, DOCTOR_FAIL, check, "give the worker's user the right to write there", "%s: %s",
-                    location.base_path, strerror(errno));
+    else if (disk && access(base, W_OK | X_OK))
+        doctor_find(d, DOCTOR_FAIL, check, "give the worker's user the right to write there", "%s: %s", base,
+                    strerror(errno));
     else if (disk)
-        check_space(d, check, location.base_path, largest);
+        check_space(d, check, base, largest);
     else
         doctor_find(d, DOCTOR_OK, check, NULL, "reachable");
-    json_decref(config);
+    destination_place_close(&destination);
 }
 
 static json_t *rows_of(struct doctor *d, enum catalog_kind kind)

@@ -37,6 +37,38 @@ struct redis_client *cli_redis(struct cli *cli, struct error *err)
     return cli->redis;
 }
 
+struct keys {
+    struct error err;
+    bool ended;
+};
+
+static void on_keys(void *data, const struct error *err)
+{
+    struct keys *keys = data;
+    keys->ended = true;
+    if (err)
+        keys->err = *err;
+}
+
+struct access *cli_access(struct cli *cli, struct error *err)
+{
+    struct keys keys = {0};
+    if (cli->access)
+        return cli->access;
+    if (access_new(&cli->loop, &cli->settings, &cli->access, err) ||
+        access_load_keys(cli->access, on_keys, &keys, err))
+        return NULL;
+    while (!keys.ended)
+        uv_run(&cli->loop, UV_RUN_ONCE);
+    if (keys.err.code) {
+        *err = keys.err;
+        error_context(err, "BM_ENCRYPTION_KEY_REF");
+        access_close(cli->access, NULL, NULL);
+        cli->access = NULL;
+    }
+    return cli->access;
+}
+
 int cli_query(struct cli *cli, const char *sql, int n_params, const char *const *values,
               PGresult **ret_result, struct error *err)
 {

@@ -39,9 +39,7 @@ struct acquire {
     int fd;
     struct storage_get get;
     struct storage_op *op;
-    const struct storage_driver *driver;
-    json_t *config;
-    char *base_path;
+    struct storage_place place;
     struct error last;
 };
 
@@ -57,8 +55,7 @@ static void release(struct acquire *a)
     PQclear(a->queues);
     if (a->fd >= 0)
         close(a->fd);
-    json_decref(a->config);
-    free(a->base_path);
+    storage_place_close(&a->place);
     free(a);
 }
 
@@ -88,7 +85,7 @@ void acquire_stop(struct task *t)
         a->task = NULL;
         t->acquire = NULL;
         if (a->op)
-            a->driver->op_cancel(a->op);
+            storage_op_cancel(a->op);
     }
     if (t->stop == STOP_STALE)
         task_settle(t, QUEUE_READY, NULL);
@@ -207,19 +204,20 @@ static void fetch_next(struct acquire *a)
     struct error err = {0};
     struct worker *w = a->worker;
     for (; a->copy < PQntuples(a->copies); a->copy++) {
-        json_decref(a->config);
-        a->config = NULL;
-        free(a->base_path);
-        a->base_path = NULL;
         const PGresult *r = a->copies;
-        const char *base = pg_text(r, a->copy, 2);
-        if (storage_driver_find(pg_text(r, a->copy, 0), &a->driver, &err) ||
-            storage_config_parse(pg_text(r, a->copy, 3), &a->config, &err)) {
+        const struct storage_columns columns = {.storage_type = pg_text(r, a->copy, 0),
+                                                .base_path = pg_text(r, a->copy, 2),
+                                                .storage_config = pg_text(r, a->copy, 3),
+                                                .disk_identity = pg_text(r, a->copy, 4),
+                                                .credentials_ref = pg_text(r, a->copy, 6),
+                                                .destination = pg_text(r, a->copy, 7),
+                                                .bandwidth_limit = pg_int(r, a->copy, 8, 0)};
+        const char *key = pg_text(r, a->copy, 1);
+        storage_place_close(&a->place);
+        if (storage_place_open(&a->place, &columns, w->legacy_base, w->access, key, &err)) {
             a->last = err;
             continue;
         }
-        if (a->driver->capabilities & STORAGE_CAP_LOCAL_PATH)
-            a->base_path = strdup(base && *base ? base : w->legacy_base);
         if (a->fd < 0 && (a->fd = nameless_file(w->settings->staging_dir, &err)) < 0) {
             a->last = err;
             continue;
@@ -227,15 +225,12 @@ static void fetch_next(struct acquire *a)
         if (ftruncate(a->fd, 0))
             continue;
         a->get = (struct storage_get){.loop = w->loop,
-                                      .location = {.storage_type = pg_text(r, a->copy, 0),
-                                                   .base_path = a->base_path,
-                                                   .disk_identity = pg_text(r, a->copy, 4),
-                                                   .config = a->config},
-                                      .key = pg_text(r, a->copy, 1),
+                                      .location = a->place.location,
+                                      .key = key,
                                       .target_fd = a->fd,
                                       .done = on_got,
                                       .data = a};
-        if (a->driver->get_start(&a->get, &a->op, &err) == 0)
+        if (a->place.driver->get_start(&a->get, &a->op, &err) == 0)
             return;
         a->last = err;
     }

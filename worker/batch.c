@@ -207,13 +207,91 @@ static void send_end(struct worker *w)
     pg_request_send(request, on_ended, b);
 }
 
+/* ---- where uploads can be taken up again ---- */
+
+enum { SAVE_MAX = 64, SAVE_BYTES_MAX = 16 << 20 };
+
+struct saving {
+    struct worker *worker;
+    int n;
+    struct task *tasks[SAVE_MAX]; /* they stay: a driver doesn't end before its answer */
+};
+
+static bool contains(const PGresult *r, int64_t id);
+
+static void on_states_saved(void *data, const struct pg_results *results, const struct error *err)
+{
+    struct saving *s = data;
+    struct worker *w = s->worker;
+    w->save_in_flight = false;
+    if (results == NULL) {
+        worker_complain(w, "PostgreSQL: recording uploads", err);
+        w->pg_retry_at_ms = clock_monotonic_ms() + PG_RETRY_MS;
+    }
+    for (int i = 0; i < s->n; i++) {
+        struct task *t = s->tasks[i];
+        if (results)
+            task_saved(t, contains(results->results[0], t->row.id));
+        else if (t->stop != STOP_NOT || !err->retryable)
+            task_saved(t, false);
+        else
+            t->save.state = SAVE_WAITS;
+    }
+    free(s);
+    worker_work_changed(w);
+}
+
+static void send_saves(struct worker *w)
+{
+    struct saving *s = calloc(1, sizeof *s);
+    struct pg_request *request = s ? pg_request_new(w->pg) : NULL;
+    if (request == NULL) {
+        free(s);
+        return;
+    }
+    s->worker = w;
+    size_t bytes = 0;
+    for (struct task *t = w->tasks; t && s->n < SAVE_MAX && bytes < SAVE_BYTES_MAX / 4; t = t->next) {
+        if (t->save.state != SAVE_WAITS)
+            continue;
+        bytes += t->save.text ? strlen(t->save.text) : 0;
+        s->tasks[s->n++] = t;
+        t->save.state = SAVE_WRITING;
+    }
+    struct strbuf ids, fences, states;
+    strbuf_init(&ids, 64 * 1024);
+    strbuf_init(&fences, 64 * 1024);
+    strbuf_init(&states, SAVE_BYTES_MAX);
+    pg_array_begin(&ids);
+    pg_array_begin(&fences);
+    pg_array_begin(&states);
+    for (int i = 0; i < s->n; i++) {
+        pg_array_int(&ids, s->tasks[i]->row.id);
+        pg_array_int(&fences, s->tasks[i]->row.fence);
+        pg_array_text(&states, s->tasks[i]->save.text);
+    }
+    pg_array_end(&ids);
+    pg_array_end(&fences);
+    pg_array_end(&states);
+    int index;
+    rows_add_save_resume(request, strbuf_cstr(&ids), strbuf_cstr(&fences), strbuf_cstr(&states), &index);
+    strbuf_deinit(&ids);
+    strbuf_deinit(&fences);
+    strbuf_deinit(&states);
+    w->save_in_flight = true;
+    pg_request_send(request, on_states_saved, s);
+}
+
 void batch_flush(struct worker *w)
 {
-    bool take = false, end = false;
-    for (struct task *t = w->tasks; t && !(take && end); t = t->next) {
+    bool take = false, end = false, save = false;
+    for (struct task *t = w->tasks; t && !(take && end && save); t = t->next) {
         take |= t->state == TASK_TAKE;
         end |= t->state == TASK_END;
+        save |= t->save.state == SAVE_WAITS;
     }
+    if (save && !w->save_in_flight && clock_monotonic_ms() >= w->pg_retry_at_ms)
+        send_saves(w);
     if (take && !w->take_in_flight)
         send_take(w);
     if (end && !w->end_in_flight && clock_monotonic_ms() >= w->pg_retry_at_ms)
@@ -270,7 +348,7 @@ static void on_renewed(void *data, const struct pg_results *results, const struc
                 continue;
             if (ours)
                 t->deadline_ms = deadline;
-            else if (t->state == TASK_ACQUIRE || t->state == TASK_UPLOAD)
+            else if (t->state == TASK_ACQUIRE || t->state == TASK_UPLOAD || t->state == TASK_CLEAN)
                 task_stop(t, STOP_STALE);
             break;
         }

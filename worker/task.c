@@ -79,10 +79,9 @@ static void release_work(struct task *t)
     if (t->artifact_fd >= 0)
         close(t->artifact_fd);
     t->artifact_fd = -1;
-    json_decref(t->config);
-    t->config = NULL;
-    free(t->base_path);
-    t->base_path = NULL;
+    storage_place_close(&t->place);
+    part_digests_free(t->part_digests);
+    t->part_digests = NULL;
 }
 
 void task_free(struct task *t)
@@ -97,6 +96,7 @@ void task_free(struct task *t)
     else
         w->tasks = t->next;
     w->n_tasks--;
+    free(t->resume_state);
     free(t->payload);
     free(t);
 }
@@ -104,7 +104,7 @@ void task_free(struct task *t)
 bool task_holds_row(const struct task *t)
 {
     return t->state == TASK_ACQUIRE || t->state == TASK_UPLOAD || t->state == TASK_END ||
-           t->state == TASK_ENDING;
+           t->state == TASK_ENDING || (t->state == TASK_CLEAN && t->row.verdict == ROW_TAKEN);
 }
 
 void task_settle(struct task *t, enum queue_outcome outcome, const char *argument)
@@ -132,12 +132,67 @@ void task_end(struct task *t, enum row_outcome outcome, int64_t delay_ms, const 
     t->state = TASK_END;
 }
 
-/* ---- the temporary files of a row that ended while its worker was dead ---- */
+static int open_place(struct task *t, struct error *err)
+{
+    const struct storage_columns columns = {.storage_type = t->row.storage_type,
+                                            .base_path = t->row.base_path,
+                                            .storage_config = t->row.storage_config,
+                                            .disk_identity = t->row.disk_identity,
+                                            .credentials_ref = t->row.credentials_ref,
+                                            .destination = t->row.destination,
+                                            .bandwidth_limit = t->row.bandwidth_limit};
+    storage_place_close(&t->place);
+    return storage_place_open(&t->place, &columns, t->worker->legacy_base, t->worker->access,
+                              t->row.file_path, err);
+}
+
+/* ---- what attempts left: temporary files and open uploads of a row that has ended, or is about to ---- */
 
 struct cleanup {
     struct storage_delete del;
     struct task *task;
+    void (*then)(struct task *t);
 };
+
+static void on_cleaned(struct storage_delete *del, bool existed, const struct error *err)
+{
+    struct cleanup *c = del->data;
+    struct task *t = c->task;
+    void (*then)(struct task *) = c->then;
+    (void)existed;
+    if (err)
+        log_warn("%s: removing leftovers: %s", t->key, err->message);
+    t->op = NULL;
+    free(c);
+    then(t);
+    worker_work_changed(t->worker);
+}
+
+/* t->place is open. */
+static void clean_up(struct task *t, void (*then)(struct task *t))
+{
+    struct error err;
+    struct cleanup *c = calloc(1, sizeof *c);
+    if (c == NULL) {
+        then(t);
+        return;
+    }
+    c->task = t;
+    c->then = then;
+    c->del = (struct storage_delete){.loop = t->worker->loop,
+                                     .location = t->place.location,
+                                     .near_key = t->row.file_path,
+                                     .resume_state = t->row.resume_state,
+                                     .row_id = t->row.id,
+                                     .fence = t->row.fence,
+                                     .done = on_cleaned,
+                                     .data = c};
+    t->state = TASK_CLEAN;
+    if (t->place.driver->delete_start(&c->del, &t->op, &err)) {
+        free(c);
+        then(t);
+    }
+}
 
 static void settle_ended(struct task *t)
 {
@@ -149,61 +204,27 @@ static void settle_ended(struct task *t)
         task_settle(t, QUEUE_ACK, NULL);
 }
 
-static void on_cleaned(struct storage_delete *del, bool existed, const struct error *err)
-{
-    struct cleanup *c = del->data;
-    struct task *t = c->task;
-    (void)existed;
-    if (err)
-        log_debug("%s: removing leftovers: %s", t->key, err->message);
-    t->op = NULL;
-    free(c);
-    settle_ended(t);
-}
-
-static int open_location(struct task *t, struct storage_location *ret, struct error *err)
-{
-    int rc = storage_driver_find(t->row.storage_type ? t->row.storage_type : "", &t->driver, err);
-    if (rc == 0)
-        rc = storage_config_parse(t->row.storage_config, &t->config, err);
-    if (rc)
-        return rc;
-    if (t->driver->capabilities & STORAGE_CAP_LOCAL_PATH) {
-        const char *base = t->row.base_path && *t->row.base_path ? t->row.base_path : t->worker->legacy_base;
-        t->base_path = strdup(base);
-    }
-    *ret = (struct storage_location){.storage_type = t->row.storage_type,
-                                     .base_path = t->base_path,
-                                     .disk_identity = t->row.disk_identity,
-                                     .config = t->config};
-    return t->driver->check(ret, t->row.file_path, err);
-}
-
-/* A row that has ended: whatever temporary file an earlier worker left of it goes now. */
+/* A row that ended without us: what its worker left goes now, under the row's last fence. */
 static void clean_up_ended(struct task *t)
 {
-    bool left_over = t->row.fence > 0 && t->row.status && strcmp(t->row.status, "failed") == 0;
-    struct cleanup *c = left_over ? calloc(1, sizeof *c) : NULL;
-    if (c == NULL) {
-        settle_ended(t);
-        return;
-    }
     struct error err;
-    c->task = t;
-    c->del = (struct storage_delete){.loop = t->worker->loop,
-                                     .near_key = t->row.file_path,
-                                     .row_id = t->row.id,
-                                     .fence = t->row.fence,
-                                     .done = on_cleaned,
-                                     .data = c};
-    t->state = TASK_CLEAN;
-    if (open_location(t, &c->del.location, &err) || t->driver->delete_start(&c->del, &t->op, &err)) {
-        free(c);
+    bool left_over = t->row.fence > 0 && t->row.status && strcmp(t->row.status, "failed") == 0;
+    if (left_over && open_place(t, &err) == 0)
+        clean_up(t, settle_ended);
+    else
         settle_ended(t);
-    }
 }
 
 /* ---- taken ---- */
+
+static void end_failed(struct task *t)
+{
+    struct error err = t->error;
+    if (t->stop == STOP_STALE)
+        task_settle(t, QUEUE_READY, NULL);
+    else
+        task_end(t, ROW_FAILED, 0, &err);
+}
 
 static void end_with_error(struct task *t, const struct error *err)
 {
@@ -211,13 +232,43 @@ static void end_with_error(struct task *t, const struct error *err)
     if (!err->retryable || t->row.attempts >= s->max_attempts) {
         log_warn("%s fence %lld: failed for good after %lld attempts: %s", t->key, (long long)t->row.fence,
                  (long long)t->row.attempts, err->message);
-        task_end(t, ROW_FAILED, 0, err);
+        t->error = *err;
+        if (t->row.resume_state && t->place.driver && t->stop == STOP_NOT)
+            clean_up(t, end_failed); /* nobody will take this upload up again */
+        else
+            end_failed(t);
         return;
     }
     int64_t delay = backoff_ms((int)t->row.attempts, s->retry_base_ms, s->retry_cap_ms, random_u64());
+    if (delay < err->retry_after_ms)
+        delay = err->retry_after_ms;
     log_warn("%s fence %lld: attempt %lld failed, again in %lld ms: %s", t->key, (long long)t->row.fence,
              (long long)t->row.attempts, (long long)delay, err->message);
     task_end(t, ROW_RETRY, delay, err);
+}
+
+/* ---- resume state: batch.c writes it ---- */
+
+static void on_save(struct storage_put *put, const char *state, void (*saved)(void *arg, bool ours),
+                    void *arg)
+{
+    struct task *t = put->data;
+    t->save = (struct task_save){.state = SAVE_WAITS, .saved = saved, .arg = arg};
+    t->save.text = state ? strdup(state) : NULL;
+    if (state && t->save.text == NULL)
+        abort(); /* bounded: at most one per task */
+}
+
+void task_saved(struct task *t, bool ours)
+{
+    struct task_save save = t->save;
+    t->save = (struct task_save){0};
+    if (ours) {
+        free(t->resume_state);
+        t->row.resume_state = t->resume_state = save.text;
+    } else
+        free(save.text);
+    save.saved(save.arg, ours);
 }
 
 static void on_put_done(struct storage_put *put, const struct storage_put_result *result,
@@ -249,10 +300,19 @@ void task_artifact_ready(struct task *t, int fd)
                                   .sha256 = t->row.artifact_sha256,
                                   .row_id = t->row.id,
                                   .fence = t->row.fence,
+                                  .backup_id = t->row.backup_id,
+                                  .part_digests = t->part_digests,
+                                  .resume_state = t->row.resume_state,
+                                  .save = on_save,
                                   .done = on_put_done,
                                   .data = t};
     t->state = TASK_UPLOAD;
-    if (open_location(t, &t->put.location, &err) || t->driver->put_start(&t->put, &t->op, &err))
+    int rc = open_place(t, &err);
+    if (rc == 0) {
+        t->put.location = t->place.location;
+        rc = t->place.driver->put_start(&t->put, &t->op, &err);
+    }
+    if (rc)
         end_with_error(t, &err);
 }
 
@@ -285,6 +345,8 @@ void task_judged(struct task *t, const struct row_judged *row, struct shared_res
     struct worker *w = t->worker;
     char why[1024];
     t->row = *row;
+    free(t->resume_state);
+    t->resume_state = NULL;
     t->strings = shared_result_ref(strings);
     switch (row->verdict) {
     case ROW_TAKEN:
@@ -377,6 +439,6 @@ void task_stop(struct task *t, enum stop_reason why)
         task_settle(t, QUEUE_READY, NULL);
     else if (t->state == TASK_ACQUIRE)
         acquire_stop(t);
-    else if (t->state == TASK_UPLOAD && t->op)
-        t->driver->op_cancel(t->op);
+    else if ((t->state == TASK_UPLOAD || t->state == TASK_CLEAN) && t->op)
+        storage_op_cancel(t->op);
 }

@@ -206,6 +206,26 @@ static void on_maintained(void *data, const struct maintenance_report *report, c
         dispatch_wake(w);
 }
 
+/* ---- keys of what is encrypted at rest: read again, so that rotated ones are seen ---- */
+
+static void on_keys(void *data, const struct error *err)
+{
+    struct worker *w = data;
+    w->asking--;
+    if (err && err->code != ERROR_CANCELLED)
+        worker_complain(w, "BM_ENCRYPTION_KEY_REF", err);
+}
+
+void upkeep_load_keys(struct worker *w)
+{
+    struct error err;
+    w->asking++;
+    if (access_load_keys(w->access, on_keys, w, &err)) {
+        w->asking--;
+        worker_complain(w, "BM_ENCRYPTION_KEY_REF", &err);
+    }
+}
+
 void upkeep_run(struct worker *w)
 {
     int64_t now = clock_monotonic_ms();
@@ -215,5 +235,6 @@ void upkeep_run(struct worker *w)
     if (!w->sweeping && now - w->swept_at_ms >= sweep_seconds * 1000) {
         w->swept_at_ms = now;
         sweep(w);
+        upkeep_load_keys(w);
     }
 }

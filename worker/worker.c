@@ -75,8 +75,9 @@ static void stop_everything(struct worker *w, enum stop_reason why)
 static void check_deadlines(struct worker *w, int64_t now)
 {
     for (struct task *t = w->tasks; t; t = t->next) {
-        if ((t->state == TASK_ACQUIRE || t->state == TASK_UPLOAD) && t->stop == STOP_NOT &&
-            now >= t->deadline_ms) {
+        bool touches = t->state == TASK_ACQUIRE || t->state == TASK_UPLOAD ||
+                       (t->state == TASK_CLEAN && task_holds_row(t));
+        if (touches && t->stop == STOP_NOT && now >= t->deadline_ms) {
             log_warn("%s fence %lld: lease could not be renewed; stopped before it ends", t->key,
                      (long long)t->row.fence);
             task_stop(t, STOP_STALE);
@@ -252,6 +253,8 @@ static int connect_servers(struct worker *w, struct error *err)
         return rc;
     redis.on_state = NULL;
     rc = redis_client_new(w->loop, &redis, &w->bell, err);
+    if (rc == 0)
+        rc = access_new(w->loop, s, &w->access, err);
     if (rc)
         return rc;
     struct maintenance_options maintenance = {.database_url = s->database_url,
@@ -305,6 +308,7 @@ int worker_init(struct worker *w, uv_loop_t *loop, const struct settings *settin
     if (rc)
         return rc;
     start_timers(w);
+    upkeep_load_keys(w);
     return 0;
 }
 
@@ -368,13 +372,15 @@ void worker_deinit(struct worker *w)
         uv_close((uv_handle_t *)&w->upkeep, NULL);
         uv_close((uv_handle_t *)&w->due, NULL);
     }
-    w->open_parts += (w->maintenance != NULL) + (w->pg != NULL) + (w->redis != NULL) + (w->bell != NULL);
+    w->open_parts += (w->maintenance != NULL) + (w->pg != NULL) + (w->redis != NULL) + (w->bell != NULL) +
+                     (w->access != NULL);
     maintenance_close(w->maintenance, on_part_closed, w);
     if (w->bell)
         redis_client_close(w->bell, on_part_closed, w);
     if (w->redis)
         redis_client_close(w->redis, on_part_closed, w);
     pg_client_close(w->pg, on_part_closed, w);
+    access_close(w->access, on_part_closed, w);
     while (w->open_parts > 0 || w->asking > 0)
         uv_run(w->loop, UV_RUN_ONCE);
     if (w->flush.data) {

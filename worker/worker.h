@@ -16,13 +16,15 @@
 #include <uv.h>
 
 #include "artifact/producer.h"
+#include "auth/access.h"
 #include "base/settings.h"
 #include "loop/pg.h"
 #include "loop/redis.h"
 #include "queue/job.h"
 #include "queue/maintenance.h"
 #include "queue/queue.h"
-#include "storage/driver.h"
+#include "storage/part_digests.h"
+#include "storage/place.h"
 #include "store/rows.h"
 
 enum { WORKER_MAX_QUEUES = 32 };
@@ -43,7 +45,7 @@ enum task_state {
     TASK_TAKING,   /* in the take under way */
     TASK_ACQUIRE,  /* gets hold of the artifact */
     TASK_UPLOAD,   /* the driver works */
-    TASK_CLEAN,    /* the driver removes what an earlier worker left of an ended row */
+    TASK_CLEAN,    /* the driver removes what attempts left of an ended row, or of one that fails for good */
     TASK_END,      /* its outcome waits to be written */
     TASK_ENDING,   /* in the write under way */
     TASK_SETTLE,   /* its outcome waits for Redis */
@@ -54,6 +56,14 @@ enum task_state {
 enum stop_reason { STOP_NOT, STOP_STALE, STOP_DRAIN };
 
 struct worker_queue;
+
+/* What a driver wants recorded for a later attempt (storage_put.save), from the asking to the answer. */
+struct task_save {
+    enum { SAVE_NOTHING, SAVE_WAITS, SAVE_WRITING } state;
+    char *text; /* NULL: nothing to resume any more */
+    void (*saved)(void *arg, bool ours);
+    void *arg;
+};
 
 struct task {
     struct worker *worker;
@@ -70,11 +80,12 @@ struct task {
     struct shared_result *strings; /* of row */
     int64_t deadline_ms;           /* monotonic: the destination isn't touched any more from then on */
     enum stop_reason stop;
-    const struct storage_driver *driver;
-    json_t *config;
-    char *base_path; /* resolved; NULL where the type has none */
+    struct storage_place place;
     struct storage_put put;
     struct storage_op *op;
+    struct part_digests *part_digests;
+    struct task_save save;
+    char *resume_state;      /* as last recorded by this attempt; row.resume_state points to it then */
     struct acquire *acquire; /* acquire.c */
     int artifact_fd;
     uint64_t bytes_written; /* bytes_done as last recorded */
@@ -126,6 +137,7 @@ struct worker {
     char legacy_base[4096]; /* BM_LEGACY_BASE_PATH, absolute */
     int64_t lease_ms;
     struct pg_client *pg;
+    struct access *access; /* secrets and the network, for object stores */
     struct redis_client *redis;
     struct redis_client *bell; /* a connection of its own: it blocks */
     struct maintenance *maintenance;
@@ -139,7 +151,7 @@ struct worker {
     struct production *productions;
     int n_productions;
 
-    bool take_in_flight, end_in_flight, renew_in_flight;
+    bool take_in_flight, end_in_flight, renew_in_flight, save_in_flight;
     int end_singles; /* so many rows go one at a time, after a batch that PostgreSQL refused */
     int64_t pg_retry_at_ms, redis_retry_at_ms;
     int64_t renewed_at_ms;
@@ -192,6 +204,7 @@ void task_judged(struct task *t, const struct row_judged *row, struct shared_res
 void task_artifact_ready(struct task *t, int fd); /* from acquire.c */
 void task_end(struct task *t, enum row_outcome outcome, int64_t delay_ms, const struct error *err);
 void task_ended(struct task *t, enum row_written written);
+void task_saved(struct task *t, bool ours); /* answers the driver */
 void task_settle(struct task *t, enum queue_outcome outcome, const char *argument);
 void task_settle_later(struct task *t, int64_t delay_ms);
 void task_stop(struct task *t, enum stop_reason why);
@@ -209,6 +222,7 @@ void production_write_end(struct production *p);
 
 /* upkeep.c */
 void upkeep_run(struct worker *w);
+void upkeep_load_keys(struct worker *w); /* of what is encrypted at rest; no job should come before */
 struct staged_artifact {
     int64_t backup_id, fence;
 };

@@ -66,6 +66,10 @@ enum taken_column {
     T_DISK_IDENTITY,
     T_DESTINATION_ID,
     T_LIMITED,
+    T_CREDENTIALS_REF,
+    T_DESTINATION,
+    T_BANDWIDTH_LIMIT,
+    T_RESUME_STATE,
     T_ARTIFACT_HOST,
     T_ARTIFACT_SHA256,
     T_ARTIFACT_SIZE,
@@ -151,6 +155,10 @@ int rows_read_judged(const PGresult *r, int row, struct row_judged *ret, struct 
         .disk_identity = pg_text(r, row, T_DISK_IDENTITY),
         .destination_id = pg_int(r, row, T_DESTINATION_ID, 0),
         .limited = pg_bool(r, row, T_LIMITED, false),
+        .credentials_ref = pg_text(r, row, T_CREDENTIALS_REF),
+        .destination = pg_text(r, row, T_DESTINATION),
+        .bandwidth_limit = pg_int(r, row, T_BANDWIDTH_LIMIT, 0),
+        .resume_state = pg_text(r, row, T_RESUME_STATE),
         .artifact_host = pg_text(r, row, T_ARTIFACT_HOST),
         .artifact_sha256 = pg_text(r, row, T_ARTIFACT_SHA256),
         .artifact_size = pg_int(r, row, T_ARTIFACT_SIZE, -1),
@@ -201,6 +209,7 @@ static const struct pg_statement end_rows = {
     "   WHEN 'given_back' THEN d.waiting_since END,"
     "  next_attempt_at = CASE WHEN w.outcome IN ('completed', 'failed') OR w.delay_ms = 0 THEN NULL"
     "   ELSE clock_timestamp() + w.delay_ms::float8 * interval '1 millisecond' END,"
+    "  resume_state = CASE WHEN w.outcome IN ('completed', 'failed') THEN NULL ELSE d.resume_state END,"
     "  lease_owner = NULL, lease_until = NULL,"
     "  upload_completed_at = CASE w.outcome WHEN 'completed' THEN clock_timestamp() AT TIME ZONE 'UTC' END,"
     "  upload_duration_seconds = CASE w.outcome WHEN 'completed' THEN"
@@ -345,6 +354,23 @@ static const struct pg_statement renew_artifacts = {
     " FROM mine m WHERE b.id = m.id RETURNING b.id",
     4};
 
+/* Rows in id order, as everywhere: two batches can't lock each other out. */
+static const struct pg_statement save_rows = {
+    "rows_save_resume",
+    "WITH mine AS MATERIALIZED (SELECT d.id, w.state FROM unnest($1::int[], $2::bigint[], $3::text[])"
+    "  AS w (id, fence, state) JOIN backup_destinations d ON d.id = w.id"
+    "  WHERE d.fence = w.fence AND d.status = 'uploading' ORDER BY d.id FOR UPDATE OF d)"
+    " UPDATE backup_destinations d SET resume_state = m.state"
+    " FROM mine m WHERE d.id = m.id RETURNING d.id",
+    3};
+
+int rows_add_save_resume(struct pg_request *request, const char *ids, const char *fences, const char *states,
+                         int *ret_index)
+{
+    *ret_index = 0;
+    return pg_request_add(request, &save_rows, (const char *[]){ids, fences, states});
+}
+
 int rows_add_renew(struct pg_request *request, const char *ids, const char *fences, const char *bytes,
                    int64_t lease_ms, int *ret_index)
 {
@@ -430,7 +456,7 @@ static const struct pg_statement siblings = {
     "artifact_siblings",
     "SELECT d.storage_type, d.file_path, d.base_path, coalesce(c.storage_config, d.storage_config), "
     "c.disk_identity,"
-    " coalesce(d.storage_name, d.storage_type)"
+    " coalesce(d.storage_name, d.storage_type), c.credentials_ref, c.name, c.bandwidth_limit"
     " FROM backup_destinations d LEFT JOIN destinations c ON c.id = d.destination_id"
     " WHERE d.backup_id = $1::int AND d.status = 'completed' AND d.checksum = $2"
     " ORDER BY d.priority, d.id",

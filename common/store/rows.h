@@ -52,6 +52,9 @@ struct row_judged {
     const char *storage_type, *storage_name, *file_path, *base_path, *storage_config, *disk_identity;
     int64_t destination_id; /* 0 = none */
     bool limited;           /* the destination has max_concurrent */
+    const char *credentials_ref, *destination; /* of the configured destination; NULL without one */
+    int64_t bandwidth_limit;                   /* bytes per second; 0 = none */
+    const char *resume_state;                  /* what an earlier attempt left for the driver */
     const char *artifact_host, *artifact_sha256;
     int64_t artifact_size;
     bool artifact_gone;
@@ -112,6 +115,11 @@ int rows_add_renew(struct pg_request *request, const char *ids, const char *fenc
 int rows_add_renew_artifacts(struct pg_request *request, const char *backup_ids, const char *fences,
                              const char *bytes, int64_t lease_ms, int *ret_index);
 
+/* Records where uploads can be taken up again (storage/driver.h, save); ids, fences, states: array literals, NULL = no
+ * more. Result: the ids still ours. */
+int rows_add_save_resume(struct pg_request *request, const char *ids, const char *fences, const char *states,
+                         int *ret_index);
+
 /* Ends a production; each is fenced. Result *ret_index: one row when it was ours, none when not. Result
  * *ret_index + 1: (id, queue) of the backup's pending rows, whose jobs may leave parked:artifact. */
 struct artifact_end {
@@ -137,7 +145,8 @@ int rows_add_artifact_renew(struct pg_request *request, int64_t backup_id, int64
                             int *ret_index);
 
 /* Completed copies of a backup with this digest: storage_type, file_path, base_path, storage_config,
- * disk_identity, storage_name; then (next index) the distinct queues of its rows. */
+ * disk_identity, storage_name, credentials_ref, destination, bandwidth_limit; then (next index) the distinct queues of
+ * its rows. */
 int rows_add_siblings(struct pg_request *request, int64_t backup_id, const char *sha256, int *ret_index);
 
 /*

@@ -29,7 +29,8 @@ WITH chosen AS MATERIALIZED (
         SELECT w.id AS wanted, d.id, d.backup_id, d.status, d.fence, d.priority, d.destination_id, d.next_attempt_at,
                d.lease_until, d.error_code, d.error_message, d.attempts, d.queue, d.storage_type, d.storage_name,
                d.file_path, d.base_path, d.waiting_since, coalesce(c.storage_config, d.storage_config) AS storage_config,
-               c.disk_identity, c.max_concurrent, b.name, b.status AS backup_status, b.ordering, b.artifact_state,
+               c.disk_identity, c.max_concurrent, c.credentials_ref, c.name AS destination, c.bandwidth_limit,
+               d.resume_state, b.name, b.status AS backup_status, b.ordering, b.artifact_state,
                b.artifact_fence, b.artifact_host, b.artifact_sha256, b.artifact_size, b.artifact_next_attempt_at,
                b.database_id,
                CASE
@@ -111,7 +112,7 @@ SELECT j.wanted,
        coalesce(t.attempts, j.attempts), t.takes, j.ordering = 'sequential',
        coalesce(p.artifact_fence, j.artifact_fence), j.queue, j.storage_type, j.storage_name, j.file_path,
        j.base_path, j.storage_config, j.disk_identity, j.destination_id,
-       j.max_concurrent IS NOT NULL, j.artifact_host, j.artifact_sha256, j.artifact_size,
+       j.max_concurrent IS NOT NULL, j.credentials_ref, j.destination, j.bandwidth_limit, j.resume_state, j.artifact_host, j.artifact_sha256, j.artifact_size,
        j.artifact_state = 'gone',
        CASE WHEN j.waiting_since IS NULL THEN -1
            ELSE greatest(0, 1000 * extract(epoch FROM clock_timestamp() - j.waiting_since))::bigint END,

@@ -1,0 +1,190 @@
+/*
+ * backupctl destination sweep: uploads to a destination that were begun and neither completed nor aborted.
+ * Listed are those of ours: at keys that rows of backup_destinations have, or below the destination's prefix.
+ * Those older than
+ * --older-than hours are aborted, except what a live row's resume state names: that one will be taken up
+ * again.
+ */
+#include "destination_sweep.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "catalog_commands.h"
+#include "copies.h"
+#include "destination_place.h"
+
+enum { UPLOADS_MAX = 100000, DEFAULT_HOURS = 24 };
+
+struct sweep {
+    struct cli *cli;
+    json_t *uploads;
+    bool too_many;
+};
+
+static bool on_upload(void *data, const struct storage_entry *entry)
+{
+    struct sweep *s = data;
+    char began[CLOCK_ISO8601_SIZE] = "";
+    if (json_array_size(s->uploads) == UPLOADS_MAX) {
+        s->too_many = true;
+        return false;
+    }
+    if (entry->time_ms > 0)
+        clock_iso8601(entry->time_ms, began);
+    json_array_append_new(s->uploads, json_pack("{s:s, s:s, s:s?, s:I}", "key", entry->key, "upload_id",
+                                                entry->upload_id, "began_at", *began ? began : NULL,
+                                                "began_ms", (json_int_t)entry->time_ms));
+    return true;
+}
+
+/* What PostgreSQL knows of keys: id of the row (the newest where several have one), whether its upload goes
+ * on. */
+static const char select_rows[] =
+    "SELECT DISTINCT ON (u.at) u.at, d.id, coalesce(position(u.upload_id IN l.resume_state), 0) > 0"
+    " FROM unnest($1::text[], $2::text[]) WITH ORDINALITY u (key, upload_id, at)"
+    " LEFT JOIN backup_destinations d ON d.file_path = u.key AND d.storage_type = $3"
+    " LEFT JOIN backup_destinations l ON l.file_path = u.key AND l.storage_type = $3"
+    "  AND l.status IN ('pending', 'uploading')"
+    " ORDER BY u.at, 3 DESC, d.id DESC";
+
+static int ask_rows(struct sweep *s, const char *storage_type, size_t from, size_t n, PGresult **ret,
+                    struct error *err)
+{
+    struct strbuf keys, ids;
+    strbuf_init(&keys, 4u << 20);
+    strbuf_init(&ids, 4u << 20);
+    pg_array_begin(&keys);
+    pg_array_begin(&ids);
+    for (size_t i = from; i < from + n; i++) {
+        const json_t *upload = json_array_get(s->uploads, i);
+        pg_array_text(&keys, json_string_value(json_object_get(upload, "key")));
+        pg_array_text(&ids, json_string_value(json_object_get(upload, "upload_id")));
+    }
+    pg_array_end(&keys);
+    pg_array_end(&ids);
+    int rc =
+        keys.failed || ids.failed
+            ? error_set(err, ERROR_LIMIT, false, "too many open uploads to ask about at once")
+            : cli_query(s->cli, select_rows, 3,
+                        (const char *const[]){strbuf_cstr(&keys), strbuf_cstr(&ids), storage_type}, ret, err);
+    strbuf_deinit(&keys);
+    strbuf_deinit(&ids);
+    return rc;
+}
+
+/* Keeps those that are ours, each with the row it belongs to and whether that row goes on with it. */
+static int know_rows(struct sweep *s, const struct storage_place *place, struct error *err)
+{
+    enum { AT_ONCE = 1000 };
+    const char *prefix = json_string_value(json_object_get(place->location.config, "prefix"));
+    json_t *ours = json_array();
+    int rc = 0;
+    size_t n_all = json_array_size(s->uploads);
+    for (size_t from = 0; from < n_all && rc == 0; from += AT_ONCE) {
+        size_t n = n_all - from < AT_ONCE ? n_all - from : AT_ONCE;
+        PGresult *rows = NULL;
+        rc = ask_rows(s, place->location.storage_type, from, n, &rows, err);
+        for (int i = 0; rc == 0 && i < PQntuples(rows); i++) {
+            json_t *upload = json_array_get(s->uploads, from + (size_t)pg_int(rows, i, 0, 1) - 1);
+            int64_t row = pg_int(rows, i, 1, 0);
+            bool below = prefix && *prefix;
+            if (row == 0 && !below)
+                continue;
+            json_object_set_new(upload, "row_id", row ? json_integer(row) : json_null());
+            json_object_set_new(upload, "live", json_boolean(pg_bool(rows, i, 2, false)));
+            json_array_append(ours, upload);
+        }
+        PQclear(rows);
+    }
+    json_decref(s->uploads);
+    s->uploads = ours;
+    return rc;
+}
+
+static int abort_old(struct sweep *s, const struct storage_place *place, int64_t hours, struct error *err)
+{
+    int64_t before = clock_wall_ms() - hours * 3600 * 1000;
+    bool failed = false;
+    size_t i;
+    json_t *upload;
+    json_array_foreach(s->uploads, i, upload)
+    {
+        struct error why = {0};
+        bool existed;
+        const char *state = "aborted";
+        if (json_is_true(json_object_get(upload, "live")))
+            state = "kept: its copy goes on with it";
+        else if (json_integer_value(json_object_get(upload, "began_ms")) > before)
+            state = "kept: too young";
+        else if (copies_abort(s->cli, place, json_string_value(json_object_get(upload, "key")),
+                              json_string_value(json_object_get(upload, "upload_id")), &existed, &why))
+            state = "not aborted";
+        json_object_set_new(upload, "state", json_string(state));
+        if (why.code) {
+            failed = true;
+            json_object_set_new(upload, "error", json_string(why.message));
+            *err = why;
+        }
+    }
+    return failed ? err->code : 0;
+}
+
+static void print(struct sweep *s, const struct arguments *args)
+{
+    static const struct output_column columns[] = {{"KEY", "key", OUTPUT_TEXT},
+                                                   {"BEGAN", "began_at", OUTPUT_TEXT},
+                                                   {"COPY", "row_id", OUTPUT_NUMBER},
+                                                   {"STATE", "state", OUTPUT_TEXT},
+                                                   {NULL, NULL, OUTPUT_TEXT}};
+    size_t i;
+    json_t *upload;
+    json_array_foreach(s->uploads, i, upload)
+    {
+        json_object_del(upload, "began_ms");
+        if (json_object_get(upload, "state") == NULL)
+            json_object_set_new(upload, "state",
+                                json_string(json_is_true(json_object_get(upload, "live"))
+                                                ? "open: its copy goes on with it"
+                                                : "open: abandoned"));
+    }
+    if (args->json)
+        output_json(s->uploads);
+    else
+        output_table(s->uploads, columns, "no open uploads of ours");
+    if (s->too_many)
+        fprintf(stderr, "backupctl: only the first %d open uploads were looked at; run it again\n",
+                UPLOADS_MAX);
+}
+
+int run_destination_sweep(struct cli *cli, const struct arguments *args, struct error *err)
+{
+    json_t *row;
+    struct destination_place destination;
+    int64_t hours = DEFAULT_HOURS;
+    int rc = arguments_number(args, "older-than", 0, 87600, &hours, err);
+    if (rc == 0)
+        rc = catalog_find(cli, CATALOG_DESTINATION, args->operands[0], 0, &row, err);
+    if (rc)
+        return rc;
+    rc = destination_place_open(cli, catalog_row_id(row), &destination, err);
+    json_decref(row);
+    if (rc)
+        return rc;
+    struct sweep s = {.cli = cli, .uploads = json_array()};
+    const struct storage_place *place = &destination.place;
+    const char *prefix = json_string_value(json_object_get(place->location.config, "prefix"));
+    rc = copies_list(cli, place, STORAGE_LIST_UPLOADS, prefix ? prefix : "", on_upload, &s, err);
+    if (rc == 0)
+        rc = know_rows(&s, place, err);
+    bool known = rc == 0;
+    if (known && !arguments_has(args, "dry-run"))
+        rc = abort_old(&s, place, hours, err);
+    if (known)
+        print(&s, args);
+    json_decref(s.uploads);
+    destination_place_close(&destination);
+    return rc;
+}
