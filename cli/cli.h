@@ -24,6 +24,7 @@ struct cli {
     struct pg_client *pg; /* use cli_pg, cli_redis and cli_access */
     struct redis_client *redis;
     struct access *access;
+    bool has_keys; /* those of BM_ENCRYPTION_KEY_REF are loaded */
 };
 
 /* --name, or --name VALUE. column: where catalog commands put it in the row, NULL = the command asks for it.
@@ -93,6 +94,9 @@ struct access *cli_access(struct cli *cli, struct error *err);
 /* A request of one statement, run to its end. *ret_result: PQclear it. */
 int cli_query(struct cli *cli, const char *sql, int n_params, const char *const *values,
               PGresult **ret_result, struct error *err);
+
+/* Fetches a secret, waiting for it. *ret_secret: free it with secret_free. Errors as secrets.h says. */
+int cli_secret(struct cli *cli, const char *reference, char **ret_secret, struct error *err);
 
 /* Exit status for an error: 2 for what a person must say differently, else 1. */
 int cli_exit_status(const struct error *err);

@@ -1,5 +1,7 @@
 #include "cli.h"
 
+#include <string.h>
+
 struct pg_client *cli_pg(struct cli *cli, struct error *err)
 {
     if (cli->pg)
@@ -50,22 +52,28 @@ static void on_keys(void *data, const struct error *err)
         keys->err = *err;
 }
 
+static int open_access(struct cli *cli, struct error *err)
+{
+    return cli->access ? 0 : access_new(&cli->loop, &cli->settings, &cli->access, err);
+}
+
 struct access *cli_access(struct cli *cli, struct error *err)
 {
     struct keys keys = {0};
-    if (cli->access)
+    if (open_access(cli, err))
+        return NULL;
+    if (cli->has_keys)
         return cli->access;
-    if (access_new(&cli->loop, &cli->settings, &cli->access, err) ||
-        access_load_keys(cli->access, on_keys, &keys, err))
+    if (access_load_keys(cli->access, on_keys, &keys, err))
         return NULL;
     while (!keys.ended)
         uv_run(&cli->loop, UV_RUN_ONCE);
     if (keys.err.code) {
         *err = keys.err;
         error_context(err, "BM_ENCRYPTION_KEY_REF");
-        access_close(cli->access, NULL, NULL);
-        cli->access = NULL;
+        return NULL;
     }
+    cli->has_keys = true;
     return cli->access;
 }
 
@@ -86,6 +94,41 @@ int cli_query(struct cli *cli, const char *sql, int n_params, const char *const 
     if (rc)
         return rc;
     *ret_result = copy.results[0];
+    return 0;
+}
+
+struct asked {
+    bool done;
+    char *secret;
+    struct error err;
+};
+
+static void on_secret(void *data, const char *secret, const struct error *err)
+{
+    struct asked *asked = data;
+    asked->done = true;
+    if (err)
+        asked->err = *err;
+    else if ((asked->secret = strdup(secret)) == NULL)
+        error_set(&asked->err, ERROR_SYSTEM, true, "out of memory");
+}
+
+int cli_secret(struct cli *cli, const char *reference, char **ret_secret, struct error *err)
+{
+    struct asked asked = {0};
+    struct secrets_wait *wait;
+    if (open_access(cli, err))
+        return err->code;
+    int rc = secrets_get(cli->access->secrets, reference, on_secret, &asked, &wait, err);
+    if (rc)
+        return rc;
+    while (!asked.done)
+        uv_run(&cli->loop, UV_RUN_ONCE);
+    if (asked.err.code) {
+        *err = asked.err;
+        return err->code;
+    }
+    *ret_secret = asked.secret;
     return 0;
 }
 

@@ -239,11 +239,14 @@ static int connect_servers(struct worker *w, struct error *err)
     const struct settings *s = w->settings;
     char name[300];
     snprintf(name, sizeof name, "backup-worker %.60s", w->id);
+    int rc = access_new(w->loop, s, &w->access, err);
+    if (rc)
+        return rc;
     struct pg_options pg = {.url = s->database_url,
                             .application_name = name,
                             .max_connections = (int)s->database_connections,
                             .max_queued = 4096};
-    int rc = pg_client_new(w->loop, &pg, &w->pg, err);
+    rc = pg_client_new(w->loop, &pg, &w->pg, err);
     if (rc)
         return rc;
     struct redis_options redis = {
@@ -253,8 +256,6 @@ static int connect_servers(struct worker *w, struct error *err)
         return rc;
     redis.on_state = NULL;
     rc = redis_client_new(w->loop, &redis, &w->bell, err);
-    if (rc == 0)
-        rc = access_new(w->loop, s, &w->access, err);
     if (rc)
         return rc;
     struct maintenance_options maintenance = {.database_url = s->database_url,

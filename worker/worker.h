@@ -137,7 +137,7 @@ struct worker {
     char legacy_base[4096]; /* BM_LEGACY_BASE_PATH, absolute */
     int64_t lease_ms;
     struct pg_client *pg;
-    struct access *access; /* secrets and the network, for object stores */
+    struct access *access; /* secrets, and the network for object stores */
     struct redis_client *redis;
     struct redis_client *bell; /* a connection of its own: it blocks */
     struct maintenance *maintenance;
