@@ -22,7 +22,7 @@ static int write_block(void *data, const void *block, size_t n)
 {
     struct drain *drain = data;
     const char *p = block;
-    digest_update(drain->digest, block, n);
+    part_digester_update(drain->digester, block, n);
     for (size_t left = n; left > 0;) {
         ssize_t done = write(drain->out_fd, p, left);
         if (done < 0 && errno == EINTR)
@@ -179,7 +179,8 @@ static void drain_stream(struct drain *drain, struct gzip_stream *gzip, char *bu
         if (gzip_stream_write(gzip, buffer, n, end))
             return; /* write_block has said why */
     }
-    digest_final(drain->digest, drain->sha256);
+    drain->parts = part_digester_finish(drain->digester);
+    part_digester_sha256(drain->digester, drain->sha256);
 }
 
 /* A file that somebody writes to while it is read is no backup of any moment. */

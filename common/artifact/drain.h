@@ -15,6 +15,7 @@
 
 #include "base/digest.h"
 #include "base/error.h"
+#include "storage/part_digests.h"
 
 enum { DRAIN_TAIL = 512 };
 
@@ -23,8 +24,8 @@ struct drain {
     bool in_is_file;
     const char *in_name; /* for messages */
     int out_fd;
-    struct digest *digest;   /* new; the caller's: OpenSSL wants to be started in the first thread */
-    const char *staging_dir; /* for messages */
+    struct part_digester *digester; /* new; the caller's: OpenSSL wants to be started in the first thread */
+    const char *staging_dir;        /* for messages */
     int64_t grace_ms;
     _Atomic uint64_t *source_bytes; /* progress; may be NULL */
     _Atomic uint64_t *staged_bytes;
@@ -36,7 +37,8 @@ struct drain {
     /* results */
     uint64_t in_bytes, out_bytes;
     char sha256[DIGEST_SHA256_SIZE];
-    char tail[DRAIN_TAIL]; /* the source's last bytes */
+    struct part_digests *parts; /* the caller's to free; NULL = none (memory, or too many parts) */
+    char tail[DRAIN_TAIL];      /* the source's last bytes */
     size_t tail_n;
     bool stopped; /* by drain_stop */
     bool held;    /* the pipe stayed open after the child's end */

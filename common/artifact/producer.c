@@ -194,6 +194,9 @@ static void publish(uv_work_t *work)
     const struct producer_request *r = p->request;
     int fd = p->drain.out_fd;
     p->drain.out_fd = -1;
+    if (p->drain.parts) /* without them uploads read the artifact once more, that's all */
+        (void)staging_write_parts(r->staging_dir, r->backup_id, r->fence, p->drain.parts, p->drain.sha256,
+                                  NULL);
     p->published = staging_publish(r->staging_dir, r->backup_id, r->fence, fd, &p->work_err) == 0;
 }
 
@@ -560,7 +563,8 @@ static void start_running(struct producer *p)
 static void producer_free(struct producer *p)
 {
     secret_free(p->password);
-    digest_free(p->drain.digest);
+    part_digester_free(p->drain.digester);
+    part_digests_free(p->drain.parts);
     child_command_deinit(&p->command);
     free(p);
 }
@@ -635,13 +639,13 @@ int producer_start(struct producer_request *request, struct producer **ret_produ
         return rc;
     enum source_kind kind = source_kind(source);
     struct producer *p = calloc(1, sizeof *p);
-    struct digest *digest = digest_new();
-    if (p == NULL || digest == NULL) {
-        digest_free(digest);
+    struct part_digester *digester = part_digester_new();
+    if (p == NULL || digester == NULL) {
+        part_digester_free(digester);
         free(p);
         return error_set(err, ERROR_SYSTEM, true, "out of memory");
     }
-    p->drain.digest = digest;
+    p->drain.digester = digester;
     if (kind != SOURCE_FILE) {
         rc = child_command_init(&p->command, source, request->pg_dump, request->tar, err);
         if (rc) {
@@ -657,7 +661,7 @@ int producer_start(struct producer_request *request, struct producer **ret_produ
         .in_fd = -1,
         .in_name = kind == SOURCE_FILE ? source->source_path : p->command.name,
         .out_fd = -1,
-        .digest = digest,
+        .digester = digester,
         .staging_dir = request->staging_dir,
         .grace_ms = bound(request->pipe_grace_ms, PIPE_GRACE_MS),
         .source_bytes = &request->source_bytes,

@@ -1,5 +1,6 @@
 /*
- * Produces one artifact: source -> gzip -> staging file, SHA-256 of the compressed bytes in the same pass.
+ * Produces one artifact: source -> gzip -> staging file, digests of the compressed bytes in the same pass:
+ * SHA-256 of the whole, SHA-256 and CRC32C of each part (staging.h).
  *
  * The staged file appears under its name only when the source ended well (child exit status 0; for pg_dump
  * the trailer is there too), everything is written and fsynced; otherwise nothing is left. The child runs in

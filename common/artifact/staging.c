@@ -30,6 +30,14 @@ static void temporary_name(char *out, int64_t backup_id, int64_t fence)
     snprintf(out, STAGING_NAME_SIZE, "b%" PRId64 ".g%" PRId64 ".tmp", backup_id, fence);
 }
 
+#define PARTS ".parts"
+#define PARTS_TMP PARTS ".tmp" /* part_digests_write's, while it writes */
+
+static void parts_name(char *out, int64_t backup_id, int64_t fence)
+{
+    snprintf(out, STAGING_NAME_SIZE, "b%" PRId64 ".g%" PRId64 PARTS, backup_id, fence);
+}
+
 static int open_dir(const char *dir)
 {
     return open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -110,6 +118,43 @@ int staging_open(const char *dir, int64_t backup_id, int64_t fence, uint64_t siz
     return rc;
 }
 
+struct part_digests *staging_open_parts(const char *dir, int64_t backup_id, int64_t fence, uint64_t size,
+                                        const char *sha256)
+{
+    char name[STAGING_NAME_SIZE];
+    struct part_digests *digests = NULL;
+    parts_name(name, backup_id, fence);
+    int dirfd = open_dir(dir);
+    if (dirfd < 0)
+        return NULL;
+    if (part_digests_read(dirfd, name, size, sha256, &digests, NULL))
+        digests = NULL;
+    close(dirfd);
+    return digests;
+}
+
+static void remove_parts(int dirfd, int64_t backup_id, int64_t fence)
+{
+    char name[STAGING_NAME_SIZE];
+    parts_name(name, backup_id, fence);
+    unlinkat(dirfd, name, 0);
+    strcat(name, ".tmp");
+    unlinkat(dirfd, name, 0);
+}
+
+int staging_write_parts(const char *dir, int64_t backup_id, int64_t fence, const struct part_digests *digests,
+                        const char *sha256, struct error *err)
+{
+    char name[STAGING_NAME_SIZE];
+    parts_name(name, backup_id, fence);
+    int dirfd = open_dir(dir);
+    if (dirfd < 0)
+        return trouble(err, errno, "can't look", dir);
+    int rc = part_digests_write(dirfd, name, digests, sha256, err);
+    close(dirfd);
+    return rc;
+}
+
 int staging_create(const char *dir, int64_t backup_id, int64_t fence, int *ret_fd, struct error *err)
 {
     char name[STAGING_NAME_SIZE];
@@ -118,6 +163,7 @@ int staging_create(const char *dir, int64_t backup_id, int64_t fence, int *ret_f
     if (dirfd < 0)
         return trouble(err, errno, "can't look", dir);
     unlinkat(dirfd, name, 0);
+    remove_parts(dirfd, backup_id, fence);
     int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     int saved = errno;
     close(dirfd);
@@ -145,34 +191,38 @@ int staging_publish(const char *dir, int64_t backup_id, int64_t fence, int fd, s
     if (rc) {
         unlinkat(dirfd, temporary, 0);
         unlinkat(dirfd, name, 0);
+        remove_parts(dirfd, backup_id, fence);
     }
     close(dirfd);
     return rc;
 }
 
-static void remove_name(const char *dir, const char *name)
+/* What of the generation is named; the digests always go. */
+static void remove_files(const char *dir, int64_t backup_id, int64_t fence, bool published)
 {
-    char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/%s", dir, name) < (int)sizeof path)
-        unlink(path);
+    char name[STAGING_NAME_SIZE];
+    int dirfd = open_dir(dir);
+    if (dirfd < 0)
+        return;
+    temporary_name(name, backup_id, fence);
+    unlinkat(dirfd, name, 0);
+    final_name(name, backup_id, fence);
+    if (published)
+        unlinkat(dirfd, name, 0);
+    remove_parts(dirfd, backup_id, fence);
+    close(dirfd);
 }
 
 void staging_discard(const char *dir, int64_t backup_id, int64_t fence, int fd)
 {
-    char name[STAGING_NAME_SIZE];
-    temporary_name(name, backup_id, fence);
-    remove_name(dir, name);
+    remove_files(dir, backup_id, fence, false);
     if (fd >= 0)
         close(fd);
 }
 
 void staging_remove(const char *dir, int64_t backup_id, int64_t fence)
 {
-    char name[STAGING_NAME_SIZE];
-    temporary_name(name, backup_id, fence);
-    remove_name(dir, name);
-    final_name(name, backup_id, fence);
-    remove_name(dir, name);
+    remove_files(dir, backup_id, fence, true);
 }
 
 /* A number without sign or leading zeros; NULL if there is none. */
@@ -190,15 +240,28 @@ static const char *read_number(const char *p, int64_t *ret)
     return p;
 }
 
-static bool read_name(const char *name, struct staging_entry *entry)
+/* *ret_parts: a file of digests. */
+static bool read_name(const char *name, struct staging_entry *entry, bool *ret_parts)
 {
     const char *p = name;
     if (*p != 'b' || (p = read_number(p + 1, &entry->backup_id)) == NULL)
         return false;
     if (strncmp(p, ".g", 2) != 0 || (p = read_number(p + 2, &entry->fence)) == NULL)
         return false;
-    entry->unfinished = strcmp(p, ".tmp") == 0;
+    *ret_parts = strcmp(p, PARTS) == 0 || strcmp(p, PARTS_TMP) == 0;
+    entry->unfinished = strcmp(p, ".tmp") == 0 || *ret_parts;
     return *p == '\0' || entry->unfinished;
+}
+
+/* Digests are listed on their own only when the artifact they stood beside is gone. */
+static bool stands_alone(int dirfd, const struct staging_entry *entry)
+{
+    char name[STAGING_NAME_SIZE];
+    temporary_name(name, entry->backup_id, entry->fence); /* first: it may be published just now */
+    if (faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return false;
+    final_name(name, entry->backup_id, entry->fence);
+    return faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
 }
 
 int staging_list(const char *dir, struct staging_entry *entries, int max, int *ret_n, struct error *err)
@@ -211,7 +274,8 @@ int staging_list(const char *dir, struct staging_entry *entries, int max, int *r
     while (n < max && (found = readdir(d)) != NULL) {
         struct staging_entry entry;
         struct stat st;
-        if (!read_name(found->d_name, &entry) ||
+        bool parts;
+        if (!read_name(found->d_name, &entry, &parts) || (parts && !stands_alone(dirfd(d), &entry)) ||
             fstatat(dirfd(d), found->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
             continue;
         entry.size = (uint64_t)st.st_size;

@@ -8,10 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/digest.h"
 #include "base/error.h"
 
 struct part_digest {
-    unsigned char sha256[32];
+    unsigned char sha256[DIGEST_SHA256_BYTES];
     uint32_t crc32c;
     uint64_t size;
 };
@@ -24,13 +25,16 @@ struct part_digests {
 
 void part_digests_free(struct part_digests *digests); /* NULL is fine */
 
-/* While the bytes pass by. */
+/* While the bytes pass by. The digester makes the whole's SHA-256 too: the first part's is a copy of it, so
+ * that an artifact of one part is hashed once. */
 struct part_digester;
 struct part_digester *part_digester_new(void); /* NULL when memory is out */
 void part_digester_free(struct part_digester *digester);
 void part_digester_update(struct part_digester *digester, const void *data, size_t size);
-/* Once, at the end. NULL when memory is out or the artifact has more than PART_PLAN_MAX_PARTS parts. */
+/* At the end, each once, sha256 last. */
+/* NULL when memory is out or the artifact has more than PART_PLAN_MAX_PARTS parts. */
 struct part_digests *part_digester_finish(struct part_digester *digester);
+void part_digester_sha256(struct part_digester *digester, char ret_hex[DIGEST_SHA256_SIZE]);
 
 /* A small binary file with a checksum of its own: written whole under a temporary name and renamed; no fsync
  * (it can be made again). sha256: of the whole artifact, what the file belongs to. Blocking. */

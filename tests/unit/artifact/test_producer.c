@@ -155,9 +155,13 @@ static char *unzipped(const struct run *run, size_t *ret_n)
 {
     if (!run->ok)
         fail_msg("%s: %s", error_code_name(run->err.code), run->err.message);
-    assert_int_equal(count_files(staging), 1);
+    assert_int_equal(count_files(staging), 2);
     struct error err;
     int fd = -1;
+    struct part_digests *parts = staging_open_parts(staging, 12, 3, run->result.size, run->result.sha256);
+    assert_non_null(parts);
+    assert_int_equal(parts->total, run->result.size);
+    part_digests_free(parts);
     assert_int_equal(staging_open(staging, 12, 3, run->result.size, &fd, &err), 0);
     unsigned char *zipped = malloc(run->result.size);
     assert_non_null(zipped);

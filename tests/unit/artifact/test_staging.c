@@ -197,6 +197,95 @@ static void only_our_names_are_listed(void **state)
     assert_int_equal(n, 2);
 }
 
+static const char sha256[] = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+static void write_parts(void)
+{
+    struct part_digest part = {.crc32c = 0x364b3fb7, .size = 3};
+    struct part_digests digests = {3, 1, &part};
+    struct error err;
+    memset(part.sha256, 7, sizeof part.sha256);
+    assert_int_equal(staging_write_parts(dir, 7, 3, &digests, sha256, &err), 0);
+}
+
+static void digests_stand_beside_the_artifact(void **state)
+{
+    (void)state;
+    struct error err;
+    int fd = -1;
+    assert_int_equal(staging_create(dir, 7, 3, &fd, &err), 0);
+    assert_int_equal(write(fd, "abc", 3), 3);
+    assert_null(staging_open_parts(dir, 7, 3, 3, sha256));
+    write_parts();
+    assert_int_equal(staging_publish(dir, 7, 3, fd, &err), 0);
+    struct part_digests *found = staging_open_parts(dir, 7, 3, 3, sha256);
+    assert_non_null(found);
+    assert_int_equal(found->count, 1);
+    assert_int_equal(found->parts[0].crc32c, 0x364b3fb7);
+    assert_int_equal(found->parts[0].sha256[31], 7);
+    part_digests_free(found);
+
+    assert_null(staging_open_parts(dir, 7, 3, 4, sha256));
+    assert_null(staging_open_parts(dir, 7, 2, 3, sha256));
+    assert_null(staging_open_parts("/nowhere", 7, 3, 3, sha256));
+    put("b7.g3.parts", "damaged");
+    assert_null(staging_open_parts(dir, 7, 3, 3, sha256));
+
+    put("b7.g3.parts.tmp", "left by a crash");
+    staging_remove(dir, 7, 3);
+    assert_false(exists("b7.g3"));
+    assert_false(exists("b7.g3.parts"));
+    assert_false(exists("b7.g3.parts.tmp"));
+}
+
+static void digests_of_what_was_given_up_are_gone(void **state)
+{
+    (void)state;
+    struct error err;
+    int fd = -1;
+    put("b7.g3.parts", "left by a crash");
+    assert_int_equal(staging_create(dir, 7, 3, &fd, &err), 0);
+    assert_false(exists("b7.g3.parts"));
+    write_parts();
+    staging_discard(dir, 7, 3, fd);
+    assert_false(exists("b7.g3.parts"));
+
+    assert_int_equal(staging_create(dir, 7, 3, &fd, &err), 0);
+    write_parts();
+    char path[256];
+    snprintf(path, sizeof path, "%s/b7.g3", dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_true(staging_publish(dir, 7, 3, fd, &err) < 0);
+    assert_false(exists("b7.g3.parts"));
+    assert_false(exists("b7.g3.tmp"));
+}
+
+/* One entry per generation, and one for what a crash left of it. */
+static void digests_are_listed_when_they_stand_alone(void **state)
+{
+    (void)state;
+    struct staging_entry entries[8];
+    struct error err;
+    int n = 0;
+    put("b1.g1", "x");
+    put("b1.g1.parts", "x");
+    put("b2.g1.tmp", "x");
+    put("b2.g1.parts", "x");
+    put("b3.g1.parts", "x");
+    put("b4.g1.parts.tmp", "x");
+    put("b5.g1.parts.tm", "x");
+    assert_int_equal(staging_list(dir, entries, 8, &n, &err), 0);
+    assert_int_equal(n, 4);
+    qsort(entries, 4, sizeof *entries, by_id);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(entries[i].backup_id, i + 1);
+        assert_int_equal(entries[i].unfinished, i > 0);
+        staging_remove(dir, entries[i].backup_id, entries[i].fence);
+    }
+    assert_int_equal(staging_list(dir, entries, 8, &n, &err), 0);
+    assert_int_equal(n, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +295,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_link_in_the_way_is_not_followed, setup, teardown),
         cmocka_unit_test_setup_teardown(a_missing_directory_is_retryable, setup, teardown),
         cmocka_unit_test_setup_teardown(only_our_names_are_listed, setup, teardown),
+        cmocka_unit_test_setup_teardown(digests_stand_beside_the_artifact, setup, teardown),
+        cmocka_unit_test_setup_teardown(digests_of_what_was_given_up_are_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(digests_are_listed_when_they_stand_alone, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
