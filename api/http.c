@@ -16,6 +16,7 @@
 
 #include <assert.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -318,12 +319,24 @@ static void on_grace(uv_timer_t *timer)
         on_idle(server->data);
 }
 
+/* libmicrohttpd's epoll descriptor is readable as long as a connection waits to be accepted or something to
+ * be read. A bounded number of times: clients may send without end. */
+static void take_in_what_arrived(struct http_server *server)
+{
+    uv_os_fd_t epoll_fd;
+    uv_fileno((uv_handle_t *)&server->poll, &epoll_fd);
+    struct pollfd arrived = {.fd = epoll_fd, .events = POLLIN};
+    for (int runs = 0; runs < CONNECTIONS_MAX && poll(&arrived, 1, 0) > 0; runs++)
+        MHD_run(server->daemon);
+}
+
 void http_server_drain(struct http_server *server, int64_t grace_ms, void (*on_idle)(void *data))
 {
+    server->draining = true;
+    take_in_what_arrived(server);
     MHD_socket fd = MHD_quiesce_daemon(server->daemon);
     if (fd != MHD_INVALID_SOCKET)
         close(fd);
-    server->draining = true;
     server->on_idle = on_idle;
     uv_timer_start(&server->grace, on_grace, server->n_requests ? (uint64_t)grace_ms : 0, 0);
 }

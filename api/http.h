@@ -24,9 +24,10 @@ typedef void (*http_serve_fn)(void *data, struct http_request *request, const ch
 int http_server_new(uv_loop_t *loop, int listen_fd, http_serve_fn serve, void *data,
                     struct http_server **ret_server, struct error *err);
 
-/* Stops listening, closes connections without a request, lets answers under way be taken for at most
- * grace_ms. The caller sees to it that every request it holds is replied to soon. on_idle runs from the loop,
- * never before return, when no answer is under way or the time is over. */
+/* Requests that have arrived, also on connections nobody has accepted yet, are served; then it stops
+ * listening, closes connections without a request, and lets answers under way be taken for at most grace_ms.
+ * The caller sees to it that every request it holds is replied to soon. on_idle runs from the loop, never
+ * before return, when no answer is under way or the time is over. */
 void http_server_drain(struct http_server *server, int64_t grace_ms, void (*on_idle)(void *data));
 
 /* Every request must have been replied to. The memory goes when the loop has closed the handles. NULL does

@@ -1,11 +1,14 @@
 """backup-api: the specification's endpoint over rows of every kind, and a server that no client can upset."""
 
 import concurrent.futures
+import fcntl
 import json
 import os
 import re
 import socket
+import struct
 import subprocess
+import termios
 import urllib.error
 import urllib.request
 
@@ -528,15 +531,63 @@ def test_impatient_end(bm, api):
         api.process.wait()
 
 
-def test_starts_without_servers_and_ends_amid_requests(bm):
+def ask_all(wait_for, addresses, path):
+    """One connection per address with a request that has arrived over there, accepted or not."""
+    sockets = []
+    for address in addresses:
+        s = socket.create_connection(address, timeout=60)
+        s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        sockets.append(s)
+
+    def unacknowledged(s):
+        return struct.unpack("i", fcntl.ioctl(s, termios.TIOCOUTQ, bytes(4)))[0]
+
+    wait_for(lambda: not any(map(unacknowledged, sockets)))
+    return sockets
+
+
+def statuses(sockets):
+    """What each is answered until the server closes."""
+    found = []
+    for s in sockets:
+        with s:
+            found.append(s.makefile("rb").read().split(b"\r\n")[0])
+    return found
+
+
+def test_starts_without_servers_and_ends_amid_requests(bm, wait_for):
     """SIGTERM while requests wait for a PostgreSQL that never answers: each gets an answer, the exit is clean."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(64)
         url = f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/x"
         api = Api(bm, BM_DATABASE_URL=url, BM_REDIS_URL="unix:///nowhere")
-        with concurrent.futures.ThreadPoolExecutor(16) as pool:
-            asked = [pool.submit(api.request, "/api/databases/1/details") for _ in range(16)]
-            silent.accept()[0].recv(1)
+        asked = ask_all(wait_for, [api.socket_address] * 16, "/api/databases/1/details")
+        silent.accept()[0].recv(1)
+        api.process.signal(15)
+        assert set(statuses(asked)) == {b"HTTP/1.1 503 Service Unavailable"}
+        api.process.terminate()
+
+
+def test_ends_with_requests_nobody_accepted(api, wait_for):
+    """SIGTERM finds connections in the socket's backlog, more than are accepted in one go: each gets its answer."""
+    api.process.pause()
+    asked = ask_all(wait_for, [api.socket_address] * 100, "/healthz")
+    api.process.signal(15)
+    api.process.resume()
+    assert set(statuses(asked)) == {b"HTTP/1.1 200 OK"}
+    api.process.terminate()
+
+
+def test_ends_amid_a_slow_answer(bm, api, wait_for):
+    """PostgreSQL answers later than the end can wait for: an error in time, not a closed connection."""
+    database = add_database(bm)
+    with bm.postgres.connect(bm.database) as lock, lock.cursor() as cursor:
+        lock.autocommit = False
+        cursor.execute("LOCK TABLE databases")
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(api.request, f"/api/databases/{database}/details")
+            wait_for(lambda: bm.value("SELECT count(*) FROM pg_locks WHERE NOT granted"))
             api.process.terminate()
-            assert {answer.result()[0] for answer in asked} <= {503}
+            assert asked.result()[0] == 503
+        lock.rollback()
