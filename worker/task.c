@@ -331,9 +331,16 @@ static void acquire(struct task *t)
                  : staging_open(t->worker->settings->staging_dir, t->row.backup_id, t->row.artifact_fence,
                                 (uint64_t)t->row.artifact_size, &fd, &err);
     bool mine = t->row.artifact_host && strcmp(t->row.artifact_host, t->worker->host) == 0;
-    if (rc == 0)
+    if (rc == 0) {
+        const struct storage_driver *driver;
+        struct error unknown; /* told by task_artifact_ready */
+        if (storage_driver_find(t->row.storage_type, &driver, &unknown) == 0 &&
+            (driver->capabilities & STORAGE_CAP_RESUME))
+            t->part_digests =
+                staging_open_parts(t->worker->settings->staging_dir, t->row.backup_id, t->row.artifact_fence,
+                                   (uint64_t)t->row.artifact_size, t->row.artifact_sha256);
         task_artifact_ready(t, fd);
-    else if (mine && rc != ERROR_NOT_FOUND && rc != ERROR_CORRUPT)
+    } else if (mine && rc != ERROR_NOT_FOUND && rc != ERROR_CORRUPT)
         end_with_error(t, &err); /* it may well be there: out of descriptors, a disk in trouble */
     else
         acquire_start(t);
