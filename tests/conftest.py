@@ -75,7 +75,8 @@ def tmp(session_dir, request):
 
 def base_environment(tmp, database_url, redis_url):
     """Every BM_ variable that matters, with periods and leases short enough for tests."""
-    keep = {k: v for k, v in os.environ.items() if not k.startswith(("BM_", "PG"))}
+    foreign = ("BM_", "PG", "AWS_", "VAULT_")
+    keep = {k: v for k, v in os.environ.items() if not k.startswith(foreign) and not k.lower().endswith("_proxy")}
     return {
         **keep,
         **SANITIZER_ENV,
