@@ -8,6 +8,7 @@
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "storage/s3/config_members.h"
 #include "storage/s3/document.h"
 #include "storage/s3/learned.h"
 #include "storage/s3/request.h"
@@ -221,9 +222,7 @@ static bool try_again(struct s3_call *call, const struct error *err)
 
 static bool plausible_region(const char *region)
 {
-    size_t n = region ? strlen(region) : 0;
-    return n > 0 && n < sizeof((struct s3_config *)0)->region &&
-           strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
+    return region && s3_region_is_valid(region);
 }
 
 /* Takes up what the answer says of the bucket's region, when that is news. */
