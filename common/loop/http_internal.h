@@ -76,6 +76,8 @@ struct http_group {
 void http_pace_take(struct http_group *group, int direction, size_t n);
 /* The most that one call should move. */
 size_t http_pace_chunk(const struct http_group *group, size_t n);
+/* The size of libcurl's receive buffer: it reads up to 100 of them at once. */
+size_t http_pace_buffer(const struct http_group *group);
 /* Which of the events may be told to libcurl now. The others are held: not watched until their turn has come.
  */
 int http_pace_pass(struct http_watch *watch, int events);
@@ -149,8 +151,10 @@ struct http_request {
     char *origin; /* "https://host:443", for messages */
     struct curl_slist *headers;
     CURL *easy;
-    bool added;   /* libcurl has it */
-    bool counted; /* in its group's active ones */
+    bool added;    /* libcurl has it */
+    bool repeat;   /* ENDED, to be begun once more */
+    bool repeated; /* it was */
+    bool counted;  /* in its group's active ones */
     char curl_error[CURL_ERROR_SIZE];
     uint64_t position;   /* in the body: next byte to be read */
     uint64_t read_ahead; /* the kernel was told up to here */
@@ -175,6 +179,8 @@ int http_request_open(struct http_request *request, struct error *err);
 void http_request_finish(struct http_request *request, CURLcode code);
 /* Moves to ENDED; the first error stays. err NULL: none. */
 void http_request_end(struct http_request *request, const struct error *err);
+/* Ends this try; the next turn begins another one, on a fresh connection. */
+void http_request_repeat(struct http_request *request);
 /* Frees what a transfer needs; libcurl must have let go. */
 void http_request_shut(struct http_request *request);
 void http_request_free(struct http_request *request);

@@ -9,7 +9,10 @@ enum {
     CHUNK_MIN = 1024,
     CHUNK_MAX = 64 * 1024,
     CHUNKS_PER_SECOND = 20, /* small limits move small chunks, so that bytes flow evenly */
-    EARN_MAX_MS = 50,       /* what may be saved up while nothing moves */
+    BUFFERS_PER_CALL = 100,
+    BUFFER_MIN = 1024, /* libcurl's smallest */
+    BUFFER_MAX = 16 * 1024,
+    EARN_MAX_MS = 50, /* what may be saved up while nothing moves */
     WAKE_MIN_MS = 2,
 };
 
@@ -27,6 +30,12 @@ size_t http_pace_chunk(const struct http_group *group, size_t n)
         return n;
     size_t chunk = (size_t)chunk_of(group);
     return n < chunk ? n : chunk;
+}
+
+size_t http_pace_buffer(const struct http_group *group)
+{
+    int64_t size = group->bytes_per_second / CHUNKS_PER_SECOND / BUFFERS_PER_CALL;
+    return (size_t)(size < BUFFER_MIN ? BUFFER_MIN : size > BUFFER_MAX ? BUFFER_MAX : size);
 }
 
 static void earn(struct http_group *group, struct http_flow *flow)

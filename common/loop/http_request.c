@@ -14,6 +14,7 @@ enum {
     RESPONSE_MAX_DEFAULT = 1024 * 1024,
     SMALL_BODY = 16 * 1024, /* libcurl's smallest upload buffer */
     UPLOAD_BUFFER = 64 * 1024,
+    RECEIVE_BUFFER = 64 * 1024,
     READ_AHEAD = 1024 * 1024,
     CA_CACHE_S = 60, /* a changed ca_file is seen after this */
 };
@@ -396,6 +397,7 @@ static bool set_wire(CURL *easy, const struct http_request *request)
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_QUICK_EXIT, 1L); /* or removing a handle waits for its name lookup */
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
+    SET(CURLOPT_FRESH_CONNECT, request->repeated ? 1L : 0L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)ask->connect_timeout_ms);
     SET(CURLOPT_USERAGENT, request->client->user_agent);
     SET(CURLOPT_HTTPHEADER, request->headers);
@@ -422,8 +424,10 @@ static bool set_body(CURL *easy, struct http_request *request)
         SET(CURLOPT_NOBODY, 1L);
     else
         SET(CURLOPT_CUSTOMREQUEST, ask->method);
-    if (ask->on_body)
-        SET(CURLOPT_BUFFERSIZE, (long)UPLOAD_BUFFER);
+    if (request->group->bytes_per_second > 0)
+        SET(CURLOPT_BUFFERSIZE, (long)http_pace_buffer(request->group));
+    else if (ask->on_body)
+        SET(CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
     if (!is_upload(ask))
         return !failed;
     SET(CURLOPT_UPLOAD, 1L);
@@ -459,11 +463,22 @@ static bool set_callbacks(CURL *easy, struct http_request *request)
 int http_request_open(struct http_request *request, struct error *err)
 {
     CURL *easy = request->easy = curl_easy_init();
+    request->position = 0;
     http_request_touch(request);
     if (easy == NULL || !set_wire(easy, request) || !set_body(easy, request) || !set_callbacks(easy, request))
         return error_set(err, ERROR_SYSTEM, true, "%s: libcurl can't be set up: out of memory",
                          request->origin);
     return 0;
+}
+
+/* The peer had closed a kept connection, which only sending to it has shown. libcurl itself repeats a request
+ * when receiving shows it. */
+static bool is_dead_reused(const struct http_request *request)
+{
+    long new_connections = 0;
+    return !request->repeated && request->answer_due == INT64_MAX && request->kept.n_interim == 0 &&
+           curl_easy_getinfo(request->easy, CURLINFO_NUM_CONNECTS, &new_connections) == CURLE_OK &&
+           new_connections == 0;
 }
 
 void http_request_finish(struct http_request *request, CURLcode code)
@@ -472,6 +487,12 @@ void http_request_finish(struct http_request *request, CURLcode code)
         return;
     request->status = status_of(request);
     struct error err = request->err;
+    if (err.code == 0 && code == CURLE_SEND_ERROR && is_dead_reused(request)) {
+        http_request_repeat(request);
+        return;
+    }
+    if (code == CURLE_OK && request->kept.in_headers)
+        code = CURLE_PARTIAL_FILE; /* libcurl takes the end of the connection for the end of the headers */
     if (code != CURLE_OK && err.code == 0)
         http_error_from_curl(&err, request, code);
     else if (err.code == 0 && request->status == 0)
