@@ -98,5 +98,9 @@ int cli_query(struct cli *cli, const char *sql, int n_params, const char *const 
 /* Fetches a secret, waiting for it. *ret_secret: free it with secret_free. Errors as secrets.h says. */
 int cli_secret(struct cli *cli, const char *reference, char **ret_secret, struct error *err);
 
+/* The keys of BM_ENCRYPTION_KEY_REF, fetched at the first call. NULL with err; without the setting an empty
+ * ring. */
+const struct keyring *cli_keyring(struct cli *cli, struct error *err);
+
 /* Exit status for an error: 2 for what a person must say differently, else 1. */
 int cli_exit_status(const struct error *err);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "auth/keyring_load.h"
+
 struct pg_client *cli_pg(struct cli *cli, struct error *err)
 {
     if (cli->pg)
@@ -130,6 +132,12 @@ int cli_secret(struct cli *cli, const char *reference, char **ret_secret, struct
     }
     *ret_secret = asked.secret;
     return 0;
+}
+
+const struct keyring *cli_keyring(struct cli *cli, struct error *err)
+{
+    const struct access *access = cli_access(cli, err);
+    return access ? access->keyring : NULL;
 }
 
 int cli_exit_status(const struct error *err)

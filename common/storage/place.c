@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/access.h"
+#include "storage/config.h"
+
 static int settle_base(struct storage_place *place, const char *base, const char *legacy_base,
                        struct error *err)
 {
@@ -17,13 +20,24 @@ static int settle_base(struct storage_place *place, const char *base, const char
     return place->base_path ? 0 : error_set(err, ERROR_SYSTEM, true, "out of memory");
 }
 
+static int open_config(const char *text, const struct access *access, json_t **ret_config, struct error *err)
+{
+    json_t *config;
+    int rc = storage_config_parse(text, &config, err);
+    if (rc)
+        return rc;
+    rc = storage_config_open(config, access ? access->keyring : NULL, ret_config, err);
+    json_decref(config);
+    return rc;
+}
+
 int storage_place_open(struct storage_place *ret, const struct storage_columns *columns,
                        const char *legacy_base, struct access *access, const char *key, struct error *err)
 {
     struct storage_place place = {0};
     int rc = storage_driver_find(columns->storage_type, &place.driver, err);
     if (rc == 0)
-        rc = storage_config_parse(columns->storage_config, &place.config, err);
+        rc = open_config(columns->storage_config, access, &place.config, err);
     if (rc == 0)
         rc = settle_base(&place, columns->base_path, legacy_base, err);
     if (rc == 0) {
@@ -47,7 +61,7 @@ int storage_place_open(struct storage_place *ret, const struct storage_columns *
 
 void storage_place_close(struct storage_place *place)
 {
-    json_decref(place->config);
+    storage_config_free(place->config);
     free(place->base_path);
     *place = (struct storage_place){0};
 }
