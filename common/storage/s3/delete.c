@@ -1,8 +1,8 @@
 /*
  * A final object: HEAD, to know whether it was there, and DELETE.
  *
- * An open upload: aborted, and asked for, until it is unknown. Parts that were on their way when it was aborted
- * may stay behind and keep it alive (AWS, "Aborting a multipart upload").
+ * An open upload: aborted, and asked for, until it is unknown. Parts that were on their way when it was
+ * aborted may stay behind and keep it alive (AWS, "Aborting a multipart upload").
  *
  *   OPENING ──► HEAD ──► DELETE ──► done
  *      ├──► ABORT ──► PARTS ──┬─ NoSuchUpload ──► done

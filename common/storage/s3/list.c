@@ -91,8 +91,9 @@ static void take_page(struct s3_list *self, const struct s3_answer *answer)
     struct s3_list_page page = {0};
     const struct http_response *response = answer->response;
     self->pages++;
-    int rc = s3_list_page_read(response->body, response->body_size, self->request->kind,
-                               self->request->prefix ? self->request->prefix : "", on_entry, self, &page, &err);
+    int rc =
+        s3_list_page_read(response->body, response->body_size, self->request->kind,
+                          self->request->prefix ? self->request->prefix : "", on_entry, self, &page, &err);
     if (rc < 0) {
         error_context(&err, "bucket '%s'", self->task.session.config.bucket);
         finish(self, &err);

@@ -190,7 +190,8 @@ static int read_page(struct reading *r, const char *body, size_t size, struct er
         .on_start = on_entry_start, .on_text = on_entry_text, .on_end = on_entry_end};
     int rc = xml_parse(body, size, size, &of_page, r, err);
     size_t ignored;
-    if (rc == 0 && r->page.next && r->encoded && r->layout->next_is_key && !url_decode(r->page.next, &ignored))
+    if (rc == 0 && r->page.next && r->encoded && r->layout->next_is_key &&
+        !url_decode(r->page.next, &ignored))
         rc = not_encoded(err);
     if (rc == 0)
         rc = xml_parse(body, size, size, &of_entries, r, err);

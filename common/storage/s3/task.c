@@ -14,7 +14,8 @@ static void on_open(void *data, const struct error *err)
 }
 
 int s3_task_start(struct s3_task *task, uv_loop_t *loop, const struct storage_location *location,
-                  const char *key, void (*step)(struct s3_task *, const struct s3_answer *, const struct error *),
+                  const char *key,
+                  void (*step)(struct s3_task *, const struct s3_answer *, const struct error *),
                   struct error *err)
 {
     int rc = s3_session_init(&task->session, loop, location, err);

@@ -18,7 +18,8 @@ struct s3_task {
 
 /* task: zeroed. key: NULL = the whole bucket. On an error the task holds nothing. */
 int s3_task_start(struct s3_task *task, uv_loop_t *loop, const struct storage_location *location,
-                  const char *key, void (*step)(struct s3_task *, const struct s3_answer *, const struct error *),
+                  const char *key,
+                  void (*step)(struct s3_task *, const struct s3_answer *, const struct error *),
                   struct error *err);
 /* From step, as the last thing it does. ask's done and data are the task's. A failure to start steps. */
 void s3_task_ask(struct s3_task *task, struct s3_ask *ask);
