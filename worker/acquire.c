@@ -190,14 +190,15 @@ static void give_up_or_wait(struct acquire *a)
     if (t->row.waited_ms < bound_ms(a)) {
         struct error err;
         error_set(&err, ERROR_UNREACHABLE, true, "waits for the artifact, which %s has",
-                  t->row.artifact_host ? t->row.artifact_host : "no living host");
+                  t->row.artifact_host && !t->row.artifact_gone ? t->row.artifact_host : "no living host");
         give_back(a, ROW_WAITS_FOR_HOST, AGAIN_MS, &err);
         return;
     }
     struct error err;
-    error_set(&err, ERROR_UNREACHABLE, false,
-              "the artifact is on host %s, which can't be reached, and no copy of it can be read here%s%s",
-              t->row.artifact_host ? t->row.artifact_host : "?", a->last.code ? ": " : "", a->last.message);
+    error_set(
+        &err, ERROR_UNREACHABLE, false, "the artifact %s host %s%s, and no copy of it can be read here%s%s",
+        t->row.artifact_gone ? "is gone from" : "is on", t->row.artifact_host ? t->row.artifact_host : "?",
+        t->row.artifact_gone ? "" : ", which can't be reached", a->last.code ? ": " : "", a->last.message);
     log_error("%s: %s", t->key, err.message);
     give_back(a, ROW_FAILED, 0, &err);
 }
@@ -212,7 +213,15 @@ static void fetch_next(struct acquire *a)
         free(a->base_path);
         a->base_path = NULL;
         const PGresult *r = a->copies;
-        const char *base = pg_text(r, a->copy, 2);
+        const char *base = pg_text(r, a->copy, 2), *recorded = pg_text(r, a->copy, 6);
+        const char *wanted = a->task->row.artifact_sha256 ? a->task->row.artifact_sha256 : "?";
+        if (recorded == NULL || strcmp(recorded, wanted) != 0) {
+            /* not by our hands: no source, and no reason to dump anew either */
+            error_set(&a->last, ERROR_CORRUPT, true,
+                      "the copy at %s is recorded with sha256 %s, should be %s", pg_text(r, a->copy, 5),
+                      recorded ? recorded : "none", wanted);
+            continue;
+        }
         if (storage_driver_find(pg_text(r, a->copy, 0), &a->driver, &err) ||
             storage_config_parse(pg_text(r, a->copy, 3), &a->config, &err)) {
             a->last = err;
@@ -324,7 +333,7 @@ void acquire_start(struct task *t)
     if (t->row.artifact_host && strcmp(t->row.artifact_host, w->host) == 0 && !t->row.artifact_gone)
         log_warn("%s: the staged artifact of %s is not in %s", t->key, t->row.backup_name,
                  w->settings->staging_dir);
-    if (rows_add_siblings(request, t->row.backup_id, t->row.artifact_sha256, &index)) {
+    if (rows_add_siblings(request, t->row.backup_id, &index)) {
         pg_request_free(request);
         give_back(a, ROW_GIVEN_BACK, AGAIN_MS, NULL);
         return;

@@ -136,9 +136,9 @@ int rows_add_artifact_gone(struct pg_request *request, int64_t backup_id, int64_
 int rows_add_artifact_renew(struct pg_request *request, int64_t backup_id, int64_t fence, int64_t row_id,
                             int *ret_index);
 
-/* Completed copies of a backup with this digest: storage_type, file_path, base_path, storage_config,
- * disk_identity, storage_name; then (next index) the distinct queues of its rows. */
-int rows_add_siblings(struct pg_request *request, int64_t backup_id, const char *sha256, int *ret_index);
+/* Completed copies of a backup: storage_type, file_path, base_path, storage_config, disk_identity,
+ * storage_name, checksum; then (next index) the distinct queues of its rows. */
+int rows_add_siblings(struct pg_request *request, int64_t backup_id, int *ret_index);
 
 /*
  * Of these job keys ("upload:301"), which have no reason to stand in parked:<why> any longer: (key). why is
