@@ -8,8 +8,9 @@
  *
  * The happy path: the row is taken by compare-and-set, the staged artifact opened, the driver copies it, the
  * outcome is written under the fence, the job acked. Failures: the driver's error decides between ROW_RETRY
- * and ROW_FAILED; a lost lease (STOP_STALE) writes nothing; a drain gives the row back. PostgreSQL or Redis
- * out of reach: the write waits and is tried again, it is fenced and can't do harm late.
+ * and ROW_FAILED; a lost row (STOP_STALE) writes nothing; a drain and a lease that could not be renewed give
+ * it back. PostgreSQL or Redis out of reach: the write waits and is tried again, it is fenced and can't do
+ * harm late.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -230,7 +231,7 @@ static void on_put_done(struct storage_put *put, const struct storage_put_result
         task_end(t, ROW_COMPLETED, 0, NULL);
     } else if (t->stop == STOP_STALE) {
         task_settle(t, QUEUE_READY, NULL); /* nothing of ours is left there; whoever holds the row goes on */
-    } else if (t->stop == STOP_DRAIN) {
+    } else if (t->stop != STOP_NOT) {
         task_end(t, ROW_GIVEN_BACK, 0, NULL);
     } else {
         end_with_error(t, err);
