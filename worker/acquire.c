@@ -187,16 +187,39 @@ static void give_up_or_wait(struct acquire *a)
     if (t->row.waited_ms < bound_ms(a)) {
         struct error err;
         error_set(&err, ERROR_UNREACHABLE, true, "waits for the artifact, which %s has",
-                  t->row.artifact_host ? t->row.artifact_host : "no living host");
+                  t->row.artifact_host && !t->row.artifact_gone ? t->row.artifact_host : "no living host");
         give_back(a, ROW_WAITS_FOR_HOST, AGAIN_MS, &err);
         return;
     }
     struct error err;
-    error_set(&err, ERROR_UNREACHABLE, false,
-              "the artifact is on host %s, which can't be reached, and no copy of it can be read here%s%s",
-              t->row.artifact_host ? t->row.artifact_host : "?", a->last.code ? ": " : "", a->last.message);
+    error_set(
+        &err, ERROR_UNREACHABLE, false, "the artifact %s host %s%s, and no copy of it can be read here%s%s",
+        t->row.artifact_gone ? "is gone from" : "is on", t->row.artifact_host ? t->row.artifact_host : "?",
+        t->row.artifact_gone ? "" : ", which can't be reached", a->last.code ? ": " : "", a->last.message);
     log_error("%s: %s", t->key, err.message);
     give_back(a, ROW_FAILED, 0, &err);
+}
+
+/* The place of the copy at hand. */
+static int open_copy(struct acquire *a, struct error *err)
+{
+    const PGresult *r = a->copies;
+    const char *recorded = pg_text(r, a->copy, 6);
+    const char *wanted = a->task->row.artifact_sha256 ? a->task->row.artifact_sha256 : "?";
+    storage_place_close(&a->place);
+    if (recorded == NULL || strcmp(recorded, wanted) != 0)
+        /* not by our hands: no source, and no reason to dump anew either */
+        return error_set(err, ERROR_CORRUPT, true, "the copy at %s is recorded with sha256 %s, should be %s",
+                         pg_text(r, a->copy, 5), recorded ? recorded : "none", wanted);
+    const struct storage_columns columns = {.storage_type = pg_text(r, a->copy, 0),
+                                            .base_path = pg_text(r, a->copy, 2),
+                                            .storage_config = pg_text(r, a->copy, 3),
+                                            .disk_identity = pg_text(r, a->copy, 4),
+                                            .credentials_ref = pg_text(r, a->copy, 7),
+                                            .destination = pg_text(r, a->copy, 8),
+                                            .bandwidth_limit = pg_int(r, a->copy, 9, 0)};
+    return storage_place_open(&a->place, &columns, a->worker->legacy_base, a->worker->access,
+                              pg_text(r, a->copy, 1), err);
 }
 
 static void fetch_next(struct acquire *a)
@@ -204,17 +227,7 @@ static void fetch_next(struct acquire *a)
     struct error err = {0};
     struct worker *w = a->worker;
     for (; a->copy < PQntuples(a->copies); a->copy++) {
-        const PGresult *r = a->copies;
-        const struct storage_columns columns = {.storage_type = pg_text(r, a->copy, 0),
-                                                .base_path = pg_text(r, a->copy, 2),
-                                                .storage_config = pg_text(r, a->copy, 3),
-                                                .disk_identity = pg_text(r, a->copy, 4),
-                                                .credentials_ref = pg_text(r, a->copy, 6),
-                                                .destination = pg_text(r, a->copy, 7),
-                                                .bandwidth_limit = pg_int(r, a->copy, 8, 0)};
-        const char *key = pg_text(r, a->copy, 1);
-        storage_place_close(&a->place);
-        if (storage_place_open(&a->place, &columns, w->legacy_base, w->access, key, &err)) {
+        if (open_copy(a, &err)) {
             a->last = err;
             continue;
         }
@@ -226,7 +239,7 @@ static void fetch_next(struct acquire *a)
             continue;
         a->get = (struct storage_get){.loop = w->loop,
                                       .location = a->place.location,
-                                      .key = key,
+                                      .key = pg_text(a->copies, a->copy, 1),
                                       .target_fd = a->fd,
                                       .done = on_got,
                                       .data = a};
@@ -319,7 +332,7 @@ void acquire_start(struct task *t)
     if (t->row.artifact_host && strcmp(t->row.artifact_host, w->host) == 0 && !t->row.artifact_gone)
         log_warn("%s: the staged artifact of %s is not in %s", t->key, t->row.backup_name,
                  w->settings->staging_dir);
-    if (rows_add_siblings(request, t->row.backup_id, t->row.artifact_sha256, &index)) {
+    if (rows_add_siblings(request, t->row.backup_id, &index)) {
         pg_request_free(request);
         give_back(a, ROW_GIVEN_BACK, AGAIN_MS, NULL);
         return;

@@ -6,7 +6,8 @@
  *   RUNNING ──► ready ─────────────────────► written ──► jobs unparked
  *           ├─► source out of reach ──► retry, on the backup's own counter
  *           ├─► dump failed ──────────► all rows failed, with the child's words
- *           └─► lease lost ───────────► nothing written, staged file removed
+ *           ├─► stopped ──────────────► given back: a drain, or a lease that could not be renewed
+ *           └─► someone else's by now ► nothing written, staged file removed
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -134,7 +135,7 @@ static void on_produced(void *data, const struct producer_result *result, const 
         log_info("backup %s: artifact ready, %" PRIu64 " bytes from %" PRIu64 ", %.1f s, sha256 %s",
                  p->row.backup_name, result->size, result->source_bytes, result->seconds, result->sha256);
         production_write_end(p);
-    } else if (p->stop == STOP_DRAIN) {
+    } else if (p->stop != STOP_NOT) {
         p->outcome = PRODUCTION_GIVEN_BACK;
         production_write_end(p);
     } else

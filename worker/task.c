@@ -8,8 +8,9 @@
  *
  * The happy path: the row is taken by compare-and-set, the staged artifact opened, the driver copies it, the
  * outcome is written under the fence, the job acked. Failures: the driver's error decides between ROW_RETRY
- * and ROW_FAILED; a lost lease (STOP_STALE) writes nothing; a drain gives the row back. PostgreSQL or Redis
- * out of reach: the write waits and is tried again, it is fenced and can't do harm late.
+ * and ROW_FAILED; a lost row (STOP_STALE) writes nothing; a drain and a lease that could not be renewed give
+ * it back. PostgreSQL or Redis out of reach: the write waits and is tried again, it is fenced and can't do
+ * harm late.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -281,7 +282,7 @@ static void on_put_done(struct storage_put *put, const struct storage_put_result
         task_end(t, ROW_COMPLETED, 0, NULL);
     } else if (t->stop == STOP_STALE) {
         task_settle(t, QUEUE_READY, NULL); /* nothing of ours is left there; whoever holds the row goes on */
-    } else if (t->stop == STOP_DRAIN) {
+    } else if (t->stop != STOP_NOT) {
         task_end(t, ROW_GIVEN_BACK, 0, NULL);
     } else {
         end_with_error(t, err);
@@ -316,6 +317,18 @@ void task_artifact_ready(struct task *t, int fd)
         end_with_error(t, &err);
 }
 
+/* Made while the artifact was staged; of use to drivers that upload in parts. NULL = they make their own. */
+static struct part_digests *read_part_digests(const struct task *t)
+{
+    const struct storage_driver *driver;
+    struct error unknown; /* told by task_artifact_ready */
+    if (storage_driver_find(t->row.storage_type, &driver, &unknown) ||
+        !(driver->capabilities & STORAGE_CAP_RESUME))
+        return NULL;
+    return staging_open_parts(t->worker->settings->staging_dir, t->row.backup_id, t->row.artifact_fence,
+                              (uint64_t)t->row.artifact_size, t->row.artifact_sha256);
+}
+
 static void acquire(struct task *t)
 {
     struct error err = {0};
@@ -332,13 +345,7 @@ static void acquire(struct task *t)
                                 (uint64_t)t->row.artifact_size, &fd, &err);
     bool mine = t->row.artifact_host && strcmp(t->row.artifact_host, t->worker->host) == 0;
     if (rc == 0) {
-        const struct storage_driver *driver;
-        struct error unknown; /* told by task_artifact_ready */
-        if (storage_driver_find(t->row.storage_type, &driver, &unknown) == 0 &&
-            (driver->capabilities & STORAGE_CAP_RESUME))
-            t->part_digests =
-                staging_open_parts(t->worker->settings->staging_dir, t->row.backup_id, t->row.artifact_fence,
-                                   (uint64_t)t->row.artifact_size, t->row.artifact_sha256);
+        t->part_digests = read_part_digests(t);
         task_artifact_ready(t, fd);
     } else if (mine && rc != ERROR_NOT_FOUND && rc != ERROR_CORRUPT)
         end_with_error(t, &err); /* it may well be there: out of descriptors, a disk in trouble */

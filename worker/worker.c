@@ -78,9 +78,9 @@ static void check_deadlines(struct worker *w, int64_t now)
         bool touches = t->state == TASK_ACQUIRE || t->state == TASK_UPLOAD ||
                        (t->state == TASK_CLEAN && task_holds_row(t));
         if (touches && t->stop == STOP_NOT && now >= t->deadline_ms) {
-            log_warn("%s fence %lld: lease could not be renewed; stopped before it ends", t->key,
-                     (long long)t->row.fence);
-            task_stop(t, STOP_STALE);
+            log_warn("%s fence %lld: lease could not be renewed; stopped before it ends, to be given back",
+                     t->key, (long long)t->row.fence);
+            task_stop(t, STOP_UNSURE);
         }
     }
     struct production *next;
@@ -90,8 +90,12 @@ static void check_deadlines(struct worker *w, int64_t now)
             continue;
         if (!p->running)
             production_write_end(p);
-        else if (p->stop == STOP_NOT)
-            production_stop(p, STOP_STALE);
+        else if (p->stop == STOP_NOT) {
+            log_warn(
+                "backup %s: the lease of its dump could not be renewed; stopped before it ends, to be given back",
+                p->row.backup_name);
+            production_stop(p, STOP_UNSURE);
+        }
     }
 }
 

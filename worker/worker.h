@@ -53,7 +53,12 @@ enum task_state {
 };
 
 /* Why an operation was asked to stop. */
-enum stop_reason { STOP_NOT, STOP_STALE, STOP_DRAIN };
+enum stop_reason {
+    STOP_NOT,
+    STOP_STALE,  /* someone else's by now: nothing is written */
+    STOP_UNSURE, /* its lease could not be renewed: given back under the fence, should it still be ours */
+    STOP_DRAIN,  /* given back */
+};
 
 struct worker_queue;
 

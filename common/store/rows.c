@@ -456,11 +456,10 @@ static const struct pg_statement siblings = {
     "artifact_siblings",
     "SELECT d.storage_type, d.file_path, d.base_path, coalesce(c.storage_config, d.storage_config), "
     "c.disk_identity,"
-    " coalesce(d.storage_name, d.storage_type), c.credentials_ref, c.name, c.bandwidth_limit"
+    " coalesce(d.storage_name, d.storage_type), d.checksum, c.credentials_ref, c.name, c.bandwidth_limit"
     " FROM backup_destinations d LEFT JOIN destinations c ON c.id = d.destination_id"
-    " WHERE d.backup_id = $1::int AND d.status = 'completed' AND d.checksum = $2"
-    " ORDER BY d.priority, d.id",
-    2};
+    " WHERE d.backup_id = $1::int AND d.status = 'completed' ORDER BY d.priority, d.id",
+    1};
 
 static const struct pg_statement sibling_queues = {
     "artifact_sibling_queues", "SELECT DISTINCT queue FROM backup_destinations WHERE backup_id = $1::int", 1};
@@ -551,12 +550,12 @@ int rows_add_artifact_renew(struct pg_request *request, int64_t backup_id, int64
     return rc;
 }
 
-int rows_add_siblings(struct pg_request *request, int64_t backup_id, const char *sha256, int *ret_index)
+int rows_add_siblings(struct pg_request *request, int64_t backup_id, int *ret_index)
 {
     char id[24];
     *ret_index = 0;
     int index = -1;
-    int rc = add(request, &index, &siblings, (const char *[]){print_int(backup_id, id), sha256});
+    int rc = add(request, &index, &siblings, (const char *[]){print_int(backup_id, id)});
     return rc ? rc : add(request, &index, &sibling_queues, (const char *[]){id});
 }
 

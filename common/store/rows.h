@@ -50,8 +50,8 @@ struct row_judged {
     /* ROW_TAKEN (location also with ROW_ENDED) */
     const char *queue;
     const char *storage_type, *storage_name, *file_path, *base_path, *storage_config, *disk_identity;
-    int64_t destination_id; /* 0 = none */
-    bool limited;           /* the destination has max_concurrent */
+    int64_t destination_id;                    /* 0 = none */
+    bool limited;                              /* the destination has max_concurrent */
     const char *credentials_ref, *destination; /* of the configured destination; NULL without one */
     int64_t bandwidth_limit;                   /* bytes per second; 0 = none */
     const char *resume_state;                  /* what an earlier attempt left for the driver */
@@ -115,8 +115,8 @@ int rows_add_renew(struct pg_request *request, const char *ids, const char *fenc
 int rows_add_renew_artifacts(struct pg_request *request, const char *backup_ids, const char *fences,
                              const char *bytes, int64_t lease_ms, int *ret_index);
 
-/* Records where uploads can be taken up again (storage/driver.h, save); ids, fences, states: array literals, NULL = no
- * more. Result: the ids still ours. */
+/* Records where uploads can be taken up again (storage/driver.h, save); ids, fences, states: array literals,
+ * NULL = no more. Result: the ids still ours. */
 int rows_add_save_resume(struct pg_request *request, const char *ids, const char *fences, const char *states,
                          int *ret_index);
 
@@ -144,10 +144,10 @@ int rows_add_artifact_gone(struct pg_request *request, int64_t backup_id, int64_
 int rows_add_artifact_renew(struct pg_request *request, int64_t backup_id, int64_t fence, int64_t row_id,
                             int *ret_index);
 
-/* Completed copies of a backup with this digest: storage_type, file_path, base_path, storage_config,
- * disk_identity, storage_name, credentials_ref, destination, bandwidth_limit; then (next index) the distinct queues of
- * its rows. */
-int rows_add_siblings(struct pg_request *request, int64_t backup_id, const char *sha256, int *ret_index);
+/* Completed copies of a backup: storage_type, file_path, base_path, storage_config, disk_identity,
+ * storage_name, checksum, credentials_ref, destination, bandwidth_limit; then (next index) the distinct
+ * queues of its rows. */
+int rows_add_siblings(struct pg_request *request, int64_t backup_id, int *ret_index);
 
 /*
  * Of these job keys ("upload:301"), which have no reason to stand in parked:<why> any longer: (key). why is

@@ -205,3 +205,18 @@ def test_lines_pushed_by_hand_do_not_hold_up_a_pass(bm, two_rows):
     assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
     wait_for_a_pass(bm)
     worker.terminate()
+
+
+def test_a_copy_that_is_no_copy_keeps_nobody_waiting(bm, two_rows):
+    """A completed row that plain SQL made, with another checksum: no source for its sibling, no reason to dump anew,
+    and no wait without end either."""
+    backup = bm.run("notes")
+    rows = [row["id"] for row in bm.rows(backup)]
+    bm.query("UPDATE backups SET artifact_state = 'gone', artifact_fence = 1, artifact_size = 1, artifact_sha256 = 'x',"
+             " artifact_host = 'elsewhere:/', status = 'in_progress'")  # fmt: skip
+    bm.query("UPDATE backup_destinations SET status = 'completed', checksum = 'y', file_size = 1 WHERE id = %s", rows[0])
+    bm.worker(BM_HANDOVER_SECONDS="1")
+    assert bm.wait_ended(backup)["status"] == "partial", bm.describe(backup)
+    message = bm.rows(backup)[1]["error_message"]
+    assert "gone" in message and "the copy at disk is recorded with sha256 y, should be x" in message, message
+    assert bm.backup(backup)["artifact_fence"] == 1
