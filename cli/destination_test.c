@@ -23,16 +23,30 @@ struct test {
     struct cli *cli;
     const struct arguments *args;
     json_t *steps;
+    bool disk;
     bool failed;
 };
 
-static const char *advice(int code)
+/* What must be allowed for a step at an object store. */
+enum step { SETTINGS, PLACE, WRITE, SEE, READ, DELETE };
+static const struct {
+    const char *name;
+    const char *permission;
+} steps[] = {
+    [SETTINGS] = {"settings", ""},
+    [PLACE] = {"the place is there", "s3:ListBucket"},
+    [WRITE] = {"write a probe", "s3:PutObject and s3:AbortMultipartUpload"},
+    [SEE] = {"see it and its size", "s3:GetObject"},
+    [READ] = {"read it back and compare", "s3:GetObject"},
+    [DELETE] = {"delete it", "s3:DeleteObject"},
+};
+
+static const char *disk_advice(int code)
 {
     switch (code) {
     case ERROR_UNREACHABLE:
     case ERROR_NOT_FOUND:
-        return "mount the disk or make the directory; a disk replaced on purpose: backupctl destination "
-               "update "
+        return "mount the disk or make the directory; a disk replaced on purpose: backupctl destination update "
                "NAME --accept-disk";
     case ERROR_DENIED:
         return "give the worker's user the right to write there, or mount it read-write";
@@ -49,17 +63,49 @@ static const char *advice(int code)
     }
 }
 
-static bool step(struct test *t, const char *name, const struct error *err)
+static void store_advice(enum step step, int code, char *out, size_t size)
+{
+    switch (code) {
+    case ERROR_UNREACHABLE:
+    case ERROR_TIMEOUT:
+        snprintf(out, size,
+                 "check endpoint and region, the name's DNS, firewalls, and proxies in the environment");
+        return;
+    case ERROR_DENIED:
+        snprintf(
+            out, size,
+            "check the credentials (credentials_ref) and their rights: this step needs %s; for TLS, ca_file",
+            *steps[step].permission ? steps[step].permission : "a secret that can be read");
+        return;
+    case ERROR_NOT_FOUND:
+        snprintf(out, size,
+                 "make the bucket or correct its name; a secret: see that it is where it is said to be");
+        return;
+    case ERROR_NO_SPACE:
+        snprintf(out, size, "free space there or raise the quota");
+        return;
+    default:
+        snprintf(out, size, "%s", disk_advice(code));
+    }
+}
+
+static bool take_step(struct test *t, enum step step, const struct error *err)
 {
     bool ok = err->code == 0;
+    char advice[256] = "";
+    if (!ok && t->disk)
+        snprintf(advice, sizeof advice, "%s", disk_advice(err->code));
+    else if (!ok)
+        store_advice(step, err->code, advice, sizeof advice);
     t->failed |= !ok;
     json_array_append_new(t->steps,
-                          json_pack("{s:s, s:b, s:s?, s:s?}", "step", name, "ok", (int)ok, "error",
-                                    ok ? NULL : err->message, "advice", ok ? NULL : advice(err->code)));
+                          json_pack("{s:s, s:b, s:s?, s:s?}", "step", steps[step].name, "ok", (int)ok,
+                                    "error", ok ? NULL : err->message, "advice", ok ? NULL : advice));
     if (!t->args->json) {
-        printf("%-4s  %s%s%s\n", ok ? "OK" : "FAIL", name, ok ? "" : ": ", ok ? "" : err->message);
+        printf("%-4s  %s%s%s\n", ok ? "OK" : "FAIL", steps[step].name, ok ? "" : ": ",
+               ok ? "" : err->message);
         if (!ok)
-            printf("      %s\n", advice(err->code));
+            printf("      %s\n", advice);
     }
     return ok;
 }
@@ -74,7 +120,7 @@ static bool write_probe(struct test *t, const struct storage_place *place, const
         copies_put(t->cli, place, key, fd, sizeof probe - 1, probe_sha256, &err);
     if (fd >= 0)
         close(fd);
-    return step(t, "write a probe", &err);
+    return take_step(t, WRITE, &err);
 }
 
 static bool read_probe(struct test *t, const struct storage_place *place, const char *key)
@@ -91,35 +137,38 @@ static bool read_probe(struct test *t, const struct storage_place *place, const 
                   (unsigned long long)size);
     if (fd >= 0)
         close(fd);
-    return step(t, "read it back and compare", &err);
+    return take_step(t, READ, &err);
 }
 
 static void run_steps(struct test *t, const struct storage_place *place)
 {
-    char key[64];
+    char key[1100];
     char random[17];
     random_hex(random, 8);
-    snprintf(key, sizeof key, "backupmanager-probe-%s", random);
+    /* where copies go: rights may end at the prefix */
+    const char *prefix = t->disk ? NULL : json_string_value(json_object_get(place->location.config, "prefix"));
+    snprintf(key, sizeof key, "%.1000s%sbackupmanager-probe-%s", prefix ? prefix : "",
+             prefix && *prefix && prefix[strlen(prefix) - 1] != '/' ? "/" : "", random);
 
     struct error err = {0};
     struct storage_stat_result stat;
     place->driver->check(&place->location, key, &err);
-    if (!step(t, "settings", &err))
+    if (!take_step(t, SETTINGS, &err))
         return;
     copies_stat(t->cli, place, key, &stat, &err);
-    if (!step(t, place->location.disk_identity ? "the configured disk is there" : "the place is there", &err))
+    if (!take_step(t, PLACE, &err))
         return;
     if (!write_probe(t, place, key))
         return;
     if (copies_stat(t->cli, place, key, &stat, &err) == 0 && (!stat.exists || stat.size != sizeof probe - 1))
         error_set(&err, ERROR_CORRUPT, false, "the probe is not seen, or has another size");
-    if (step(t, "see it and its size", &err))
+    if (take_step(t, SEE, &err))
         read_probe(t, place, key);
     err = (struct error){0};
     bool existed = false;
     if (copies_delete(t->cli, place, key, &existed, &err) == 0 && !existed)
         error_set(&err, ERROR_NOT_FOUND, false, "the probe was gone before it could be deleted");
-    step(t, "delete it", &err);
+    take_step(t, DELETE, &err);
 }
 
 int run_destination_test(struct cli *cli, const struct arguments *args, struct error *err)
@@ -131,10 +180,11 @@ int run_destination_test(struct cli *cli, const struct arguments *args, struct e
         return rc;
     struct test t = {.cli = cli, .args = args, .steps = json_array()};
     if (destination_place_open(cli, catalog_row_id(row), &destination, err) == 0) {
+        t.disk = destination.place.driver->capabilities & STORAGE_CAP_LOCAL_PATH;
         run_steps(&t, &destination.place);
         destination_place_close(&destination);
     } else
-        step(&t, "settings", err);
+        take_step(&t, SETTINGS, err);
     if (args->json)
         output_json(t.steps);
     json_decref(t.steps);
