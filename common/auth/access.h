@@ -1,6 +1,7 @@
 /*
- * What a program needs to reach secrets and stores, on one loop: HTTP, secrets by reference, AWS credentials, the keys
- * of what is encrypted at rest. Made once per program, given to storage drivers (storage_location) and the producer.
+ * What a program needs to reach secrets and stores, on one loop: HTTP, secrets by reference, AWS credentials,
+ * the keys of what is encrypted at rest. Made once per program, given to storage drivers (storage_location)
+ * and the producer.
  */
 #pragma once
 
@@ -27,10 +28,12 @@ struct access {
 
 /* Settings used: credentials_default, encryption_key_ref, legacy_encryption_key_ref (copied). */
 int access_new(uv_loop_t *loop, const struct settings *settings, struct access **ret, struct error *err);
-/* on_closed (may be NULL) runs from the loop once all is closed and the memory is gone. NULL access: not run. */
+/* on_closed (may be NULL) runs from the loop once all is closed and the memory is gone. NULL access: not run.
+ */
 void access_close(struct access *access, void (*on_closed)(void *data), void *data);
 
-/* Fetches the keys of BM_ENCRYPTION_KEY_REF into the keyring (anew at each call: rotated files are seen). done runs
- * exactly once from the loop, never before return. No reference set: done without error, the ring stays empty. */
+/* Fetches the keys of BM_ENCRYPTION_KEY_REF into the keyring (anew at each call: rotated files are seen).
+ * done runs exactly once from the loop, never before return. No reference set: done without error, the ring
+ * stays empty. */
 int access_load_keys(struct access *access, void (*done)(void *data, const struct error *err), void *data,
                      struct error *err);

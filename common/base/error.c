@@ -29,6 +29,7 @@ int error_set(struct error *err, int code, bool retryable, const char *format, .
     err->code = code;
     err->retryable = retryable;
     err->native[0] = '\0';
+    err->retry_after_ms = 0;
     return code;
 }
 

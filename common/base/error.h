@@ -8,6 +8,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum error_code {
     ERROR_INPUT = -1,        /* what a person or a configuration said is wrong; nothing was changed */
@@ -30,10 +31,11 @@ enum error_code {
 };
 
 struct error {
-    int code;           /* enum error_code, 0 = none */
-    bool retryable;     /* the same call may succeed later */
-    char native[24];    /* SQLSTATE, errno name, HTTP status, ...; may be empty */
-    char message[1000]; /* one line, no secret in it */
+    int code;               /* enum error_code, 0 = none */
+    bool retryable;         /* the same call may succeed later */
+    int64_t retry_after_ms; /* the peer asked to wait that long; 0 = it said nothing */
+    char native[24];        /* SQLSTATE, errno name, HTTP status, ...; may be empty */
+    char message[1000];     /* one line, no secret in it */
 };
 
 /* Fills *err (may be NULL) and returns code. */

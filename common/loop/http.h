@@ -1,13 +1,14 @@
 /*
- * HTTP on the loop: libcurl's multi interface over uv_poll and one timer, HTTP/1.1, connections reused. Redirects are
- * never followed, bodies never paused, `Expect: 100-continue` as the request asks. TLS peers are always verified.
+ * HTTP on the loop: libcurl's multi interface over uv_poll and one timer, HTTP/1.1, connections reused.
+ * Redirects are never followed, bodies never paused, `Expect: 100-continue` as the request asks. TLS peers
+ * are always verified.
  *
- * A request goes to a *group* (a destination, or a metadata service): groups bound how many requests run at once, in
- * the order of arrival, and share one bandwidth limit among them.
+ * A request goes to a *group* (a destination, or a metadata service): groups bound how many requests run at
+ * once, in the order of arrival, and share one bandwidth limit among them.
  *
- * Time is bounded without a total: connect_timeout_ms until connected (TLS included), stall_timeout_ms without a byte
- * in either direction (the peer's think time after the last byte of a request included). total_timeout_ms is for
- * small questions (metadata, tokens).
+ * Time is bounded without a total: connect_timeout_ms until connected (TLS included), stall_timeout_ms
+ * without a byte in either direction (the peer's think time after the last byte of a request included).
+ * total_timeout_ms is for small questions (metadata, tokens).
  */
 #pragma once
 
@@ -33,13 +34,14 @@ struct http_options {
 /* curl_global_init is done here, once per process. */
 int http_client_new(uv_loop_t *loop, const struct http_options *options, struct http_client **ret_client,
                     struct error *err);
-/* Requests under way or waiting get ERROR_CANCELLED from the loop; on_closed (may be NULL) runs from the loop once all
- * handles are closed and the memory is gone. NULL client: on_closed is not run. */
+/* Requests under way or waiting get ERROR_CANCELLED from the loop; on_closed (may be NULL) runs from the loop
+ * once all handles are closed and the memory is gone. NULL client: on_closed is not run. */
 void http_client_close(struct http_client *client, void (*on_closed)(void *data), void *data);
 
-/* The group of that name, made at first use, kept while the client lives (at most 4096 names; beyond that NULL).
- * max_active <= 0: no bound; bytes_per_second 0: no limit. The last call's values hold from now on, for transfers
- * under way too. The limit counts bytes sent and bytes received, each, over all requests of the group. */
+/* The group of that name, made at first use, kept while the client lives (at most 4096 names; beyond that
+ * NULL). max_active <= 0: no bound; bytes_per_second 0: no limit. The last call's values hold from now on,
+ * for transfers under way too. The limit counts bytes sent and bytes received, each, over all requests of the
+ * group. */
 struct http_group *http_client_group(struct http_client *client, const char *name, int max_active,
                                      int64_t bytes_per_second);
 
@@ -59,8 +61,8 @@ struct http_response {
 };
 
 /*
- * What to ask. Everything is copied by http_start except body memory, body_fd and the atomics, which stay the caller's
- * and unchanged until `done`.
+ * What to ask. Everything is copied by http_start except body memory, body_fd and the atomics, which stay the
+ * caller's and unchanged until `done`.
  *
  * done: response NULL on an error, err NULL otherwise; whatever the HTTP status is, an answer is an answer.
  *
@@ -73,26 +75,27 @@ struct http_response {
  *   ERROR_CANCELLED    http_cancel or http_client_close
  *   what on_body returned, ERROR_SYSTEM
  *
- * Messages hold scheme, host and port, never a path, a query, or a header. native "sent" tells that the whole request
- * had been sent when it failed: the peer may have carried it out.
+ * Messages hold scheme, host and port, never a path, a query, or a header. native "sent" tells that the whole
+ * request had been sent when it failed: the peer may have carried it out.
  */
 struct http_ask {
-    const char *method; /* "GET", "PUT", ... */
-    const char *url;    /* used as it is on the wire: no path normalisation */
+    const char *method;         /* "GET", "PUT", ... */
+    const char *url;            /* used as it is on the wire: no path normalisation */
     const char *const *headers; /* "Name: value" lines; "Name:" removes one that would be sent */
     int n_headers;
     struct http_group *group; /* NULL: none */
 
-    /* The body: memory, or body_fd >= 0 read by offset (pread, read-ahead; position unused). Content-Length is
-     * always sent with PUT and POST. Sent again from its start when a reused connection turns out to be dead. */
+    /* The body: memory, or body_fd >= 0 read by offset (pread, read-ahead; position unused). Content-Length
+     * is always sent with PUT and POST. Sent again from its start when a reused connection turns out to be
+     * dead. */
     const void *body;
     int body_fd; /* -1 = memory; mind that 0 is a descriptor */
     uint64_t body_offset;
     uint64_t body_size;
     bool expect_continue; /* waits up to 1 s for 100 before the body */
 
-    /* The answer's body is kept in memory, unless on_body is given and the status is 2xx. on_body runs on the loop;
-     * it returns 0, or a negative code with err filled, which ends the request. */
+    /* The answer's body is kept in memory, unless on_body is given and the status is 2xx. on_body runs on the
+     * loop; it returns 0, or a negative code with err filled, which ends the request. */
     size_t response_max; /* default 1 MiB */
     int (*on_body)(void *data, const void *bytes, size_t size, struct error *err);
 
@@ -100,15 +103,15 @@ struct http_ask {
     enum http_proxy proxy;
     int64_t connect_timeout_ms, stall_timeout_ms, total_timeout_ms; /* 0 = the client's; total: none */
 
-    _Atomic uint64_t *bytes_sent; /* body bytes given to the socket, for progress; may be NULL. Set to the amount of
-                                     this request (not added): a body sent again counts from 0 */
+    _Atomic uint64_t *bytes_sent; /* body bytes given to the socket, for progress; may be NULL. Set to the
+                                     amount of this request (not added): a body sent again counts from 0 */
     void (*done)(void *data, const struct http_response *response, const struct error *err);
     void *data;
 };
 
-/* done runs exactly once from the loop, never before return; or a negative code is returned and done never runs
- * (ERROR_INPUT: a URL that isn't http:// or https://, CR or LF in a header; ERROR_SYSTEM). *ret_request is valid until
- * done. */
+/* done runs exactly once from the loop, never before return; or a negative code is returned and done never
+ * runs (ERROR_INPUT: a URL that isn't http:// or https://, CR or LF in a header; ERROR_SYSTEM). *ret_request
+ * is valid until done. */
 int http_start(struct http_client *client, const struct http_ask *ask, struct http_request **ret_request,
                struct error *err);
 

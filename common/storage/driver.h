@@ -30,17 +30,25 @@ enum storage_capability {
     STORAGE_CAP_RESUME = 1 << 0,      /* an upload can be taken up again from resume_state */
     STORAGE_CAP_CREATE_ONLY = 1 << 1, /* publishing never replaces what stands at the name */
     STORAGE_CAP_LOCAL_PATH = 1 << 2,  /* objects are files: base_path applies, file_info can be answered */
+    STORAGE_CAP_LIST = 1 << 3,        /* list_start: objects and open uploads */
+    STORAGE_CAP_ACCESS = 1 << 4,      /* needs storage_location.access: network, credentials */
 };
 
 /* Where: a configured destination, or what a row says of itself. */
 struct storage_location {
-    const char *storage_type;  /* "local", ... */
-    const char *base_path;     /* disks; NULL elsewhere */
-    const char *disk_identity; /* what `identify` gave when the destination was added; NULL = not checked */
-    const json_t *config;      /* object, may be NULL */
+    const char *storage_type;    /* "local", ... */
+    const char *base_path;       /* disks; NULL elsewhere */
+    const char *disk_identity;   /* what `identify` gave when the destination was added; NULL = not checked */
+    const json_t *config;        /* object, opened (no `sealed` in it), may be NULL */
+    const char *credentials_ref; /* where the secret lives; NULL = config's, else the type's own chain */
+    const char *destination; /* name of the configured destination: limits are shared under it; NULL = none */
+    int64_t bandwidth_limit; /* bytes per second for the destination in this process; 0 = none */
+    struct access *access;   /* on the request's loop; NULL is enough without STORAGE_CAP_ACCESS */
 };
 
 struct storage_driver;
+struct access;
+struct part_digests;
 
 /* One operation under way: the first member of the driver's own struct. */
 struct storage_op {
@@ -62,6 +70,17 @@ struct storage_put {
     const char *sha256; /* expected, lower-case hex */
     int64_t row_id;     /* backup_destinations.id and fence: names of temporary objects */
     int64_t fence;
+    int64_t backup_id; /* 0 = none; recorded with the object where the store keeps such things */
+    const struct part_digests *part_digests; /* of source_fd by the default plan; NULL = not known */
+
+    /* STORAGE_CAP_RESUME. resume_state: what an earlier attempt at this row last gave to save, or NULL. save
+     * records a new one durably under the row's fence (state is copied; NULL = nothing to resume any more)
+     * and then runs saved once, from the loop, never before return; ours = false: the row is someone else's
+     * by now, stop. A driver waits for `saved` before its own done, even when cancelled. save NULL: nothing
+     * is recorded, uploads aren't resumed. */
+    const char *resume_state;
+    void (*save)(struct storage_put *put, const char *state, void (*saved)(void *arg, bool ours), void *arg);
+
     _Atomic uint64_t bytes_done; /* written by the driver, read by the caller for progress */
     void (*done)(struct storage_put *put, const struct storage_put_result *result, const struct error *err);
     void *data;
@@ -72,7 +91,9 @@ struct storage_get {
     struct storage_location location;
     const char *key;
     int target_fd; /* written from offset 0 (pwrite); -1 = nowhere: the object is read for its digest only */
-    bool target_is_stream; /* target_fd is a pipe or socket; the program ignores SIGPIPE */
+    bool target_is_stream;   /* target_fd is a pipe or socket; the program ignores SIGPIPE */
+    uint64_t offset, length; /* a range: length 0 = the whole object from offset on. size and sha256 are of
+                                the range; target_fd is written from 0 all the same */
     _Atomic uint64_t bytes_done;
     void (*done)(struct storage_get *get, uint64_t size, const char *sha256, const struct error *err);
     void *data;
@@ -97,10 +118,36 @@ struct storage_delete {
     uv_loop_t *loop;
     struct storage_location location;
     const char *key; /* final object; NULL = temporary objects of row_id with a fence <= fence are removed */
-    const char *near_key; /* with key NULL: the final name those temporary objects were meant for */
+    const char *near_key;     /* with key NULL: the final name those temporary objects were meant for */
+    const char *resume_state; /* with key NULL: names the upload to abort; NULL = none */
+    const char *upload_id;    /* not NULL: only this open upload of key is aborted, key itself stays */
     int64_t row_id;
     int64_t fence;
     void (*done)(struct storage_delete *del, bool existed, const struct error *err);
+    void *data;
+};
+
+enum storage_list_kind {
+    STORAGE_LIST_OBJECTS,
+    STORAGE_LIST_UPLOADS, /* begun and neither completed nor aborted */
+};
+
+struct storage_entry {
+    const char *key;       /* valid during on_entry only */
+    uint64_t size;         /* objects */
+    int64_t time_ms;       /* Unix time: last change, or when the upload began; 0 = not told */
+    const char *upload_id; /* uploads */
+};
+
+/* All that begins with prefix, in the store's order, page by page. */
+struct storage_list {
+    uv_loop_t *loop;
+    struct storage_location location;
+    const char *prefix; /* of the key; "" = everything below the bucket */
+    enum storage_list_kind kind;
+    bool (*on_entry)(struct storage_list *list,
+                     const struct storage_entry *entry); /* false = enough, no error */
+    void (*done)(struct storage_list *list, const struct error *err);
     void *data;
 };
 
@@ -121,6 +168,8 @@ struct storage_driver {
     int (*get_start)(struct storage_get *get, struct storage_op **ret_op, struct error *err);
     int (*stat_start)(struct storage_stat *stat, struct storage_op **ret_op, struct error *err);
     int (*delete_start)(struct storage_delete *del, struct storage_op **ret_op, struct error *err);
+    /* NULL without STORAGE_CAP_LIST */
+    int (*list_start)(struct storage_list *list, struct storage_op **ret_op, struct error *err);
     void (*op_cancel)(struct storage_op *op);
 };
 
