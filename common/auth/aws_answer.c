@@ -109,19 +109,17 @@ static void copy_code(const char *text, char ret[CODE_SIZE])
 
 bool aws_answer_is_throttling(int status, const char *code)
 {
-    static const char *const codes[] = {"RequestLimitExceeded",  "BandwidthLimitExceeded",
-                                        "SlowDown",              "PriorRequestNotComplete",
-                                        "TransactionInProgress", "RequestThrottled",
-                                        "InternalFailure",       "InternalError",
-                                        "InternalServiceError",  "ServiceUnavailable",
-                                        "RequestTimeout",        "RequestTimeoutException",
-                                        "IDPCommunicationError"};
+    static const char *const codes[] = {
+        "RequestLimitExceeded",  "BandwidthLimitExceeded", "SlowDown",        "PriorRequestNotComplete",
+        "TransactionInProgress", "RequestThrottled",       "InternalFailure", "InternalError",
+        "InternalServiceError",  "ServiceUnavailable",     "RequestTimeout",  "RequestTimeoutException",
+        "IDPCommunicationError"};
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
         if (strcmp(code, codes[i]) == 0)
             return true;
     }
-    return strncmp(code, "Throttl", strlen("Throttl")) == 0 || strcmp(code, "TooManyRequestsException") == 0 ||
-           status == 408 || status == 429 || status >= 500;
+    return strncmp(code, "Throttl", strlen("Throttl")) == 0 ||
+           strcmp(code, "TooManyRequestsException") == 0 || status == 408 || status == 429 || status >= 500;
 }
 
 void aws_answer_error_type(const char *body, size_t size, char ret_code[64])
@@ -141,15 +139,16 @@ static int expired_format(const struct aws_answer *answer, struct error *err)
     return error_set(err, ERROR_PROTOCOL, true, "%s: credentials without a time of expiry", answer->source);
 }
 
-static int keep(struct aws_answer *answer, struct aws_credentials *found, const char *expiration, struct error *err)
+static int keep(struct aws_answer *answer, struct aws_credentials *found, const char *expiration,
+                struct error *err)
 {
     found->source = answer->source;
     found->expires_at_ms = expiration ? aws_answer_time(expiration) : -1;
     if (found->expires_at_ms <= 0)
         return expired_format(answer, err);
     int rc = aws_keys_copy(answer->source, found, &answer->credentials, &answer->memory, err);
-    return rc == ERROR_INPUT ? error_set(err, ERROR_PROTOCOL, true, "%s: the answer holds no usable credentials",
-                                         answer->source)
+    return rc == ERROR_INPUT ? error_set(err, ERROR_PROTOCOL, true,
+                                         "%s: the answer holds no usable credentials", answer->source)
                              : rc;
 }
 
@@ -205,9 +204,12 @@ static void field_free(char *field)
 
 static int on_text(void *data, const char *path, const char *text, size_t size, struct error *err)
 {
-    static const char *const ends[FIELDS] = {"Credentials/AccessKeyId",  "Credentials/SecretAccessKey",
-                                             "Credentials/SessionToken", "Credentials/Expiration",
-                                             "Error/Code",               "Error/Message"};
+    static const char *const ends[FIELDS] = {"Credentials/AccessKeyId",
+                                             "Credentials/SecretAccessKey",
+                                             "Credentials/SessionToken",
+                                             "Credentials/Expiration",
+                                             "Error/Code",
+                                             "Error/Message"};
     struct sts_reading *r = data;
     for (int i = 0; i < FIELDS; i++) {
         if (!ends_in(path, ends[i]))
@@ -229,7 +231,8 @@ static int refused_by_sts(const struct aws_answer *answer, int status, const str
     bool passing = aws_answer_is_throttling(status, code);
     bool token = strcmp(code, "ExpiredTokenException") == 0 || strcmp(code, "InvalidIdentityToken") == 0 ||
                  strcmp(code, "ExpiredToken") == 0;
-    if (strcmp(code, "AccessDenied") == 0 && r->fields[MESSAGE]) { /* who may not do what; others may repeat input */
+    if (strcmp(code, "AccessDenied") == 0 &&
+        r->fields[MESSAGE]) { /* who may not do what; others may repeat input */
         snprintf(message, sizeof message, ": %.290s", r->fields[MESSAGE]);
         utf8_clean(message);
     }
@@ -240,7 +243,8 @@ static int refused_by_sts(const struct aws_answer *answer, int status, const str
     return rc;
 }
 
-int aws_answer_read_sts(struct aws_answer *answer, int status, const char *body, size_t size, struct error *err)
+int aws_answer_read_sts(struct aws_answer *answer, int status, const char *body, size_t size,
+                        struct error *err)
 {
     static const struct xml_events events = {.on_text = on_text};
     struct sts_reading r = {0};

@@ -1,5 +1,5 @@
-/* Private to the AWS credentials: what the services answer. Pure functions. No message repeats more of an answer than
- * an error's code and what AWS says about missing permissions. */
+/* Private to the AWS credentials: what the services answer. Pure functions. No message repeats more of an
+ * answer than an error's code and what AWS says about missing permissions. */
 #pragma once
 
 #include "auth/aws_credentials.h"
@@ -17,13 +17,14 @@ void aws_answer_deinit(struct aws_answer *answer);
  * ERROR_PROTOCOL (retryable): not that; ERROR_DENIED (retryable): another code than Success. */
 int aws_answer_read_json(struct aws_answer *answer, const char *body, size_t size, struct error *err);
 
-/* STS: XML with Credentials, or with Error. Any HTTP status. ERROR_PROTOCOL (retryable); ERROR_DENIED, retryable where
- * the code is about identity tokens, which are renewed; ERROR_UNREACHABLE (retryable): throttled, or the service's own
- * fault. native holds the code. */
-int aws_answer_read_sts(struct aws_answer *answer, int status, const char *body, size_t size, struct error *err);
+/* STS: XML with Credentials, or with Error. Any HTTP status. ERROR_PROTOCOL (retryable); ERROR_DENIED,
+ * retryable where the code is about identity tokens, which are renewed; ERROR_UNREACHABLE (retryable):
+ * throttled, or the service's own fault. native holds the code. */
+int aws_answer_read_sts(struct aws_answer *answer, int status, const char *body, size_t size,
+                        struct error *err);
 
-/* An error of a JSON service (Secrets Manager): its code from "__type", at most 63 bytes and without its name space; ""
- * when there is none. */
+/* An error of a JSON service (Secrets Manager): its code from "__type", at most 63 bytes and without its name
+ * space; "" when there is none. */
 void aws_answer_error_type(const char *body, size_t size, char ret_code[64]);
 
 /* Codes that say: again, a little later. */

@@ -99,7 +99,8 @@ static void end(struct aws_call *call, int rc)
 /* ---- one try ---- */
 
 /* "https://host:8443/path" as signed: what is sent as Host (a scheme's own port isn't), and the path. */
-static int split_url(const struct aws_call *call, struct strbuf *host, const char **ret_path, struct error *err)
+static int split_url(const struct aws_call *call, struct strbuf *host, const char **ret_path,
+                     struct error *err)
 {
     const char *url = strbuf_cstr(&call->request.url), *rest = strstr(url, "://");
     bool tls = strncmp(url, "https://", strlen("https://")) == 0;
@@ -134,7 +135,8 @@ static int sign_for_host(struct aws_call *call, const char *host, const char *pa
     char body_hash[DIGEST_SHA256_SIZE];
     int n = 1;
     for (int i = 0; i < request->n_headers; i++)
-        headers[n++] = (struct sigv4_header){request->headers[i].name, strbuf_cstr(&request->headers[i].value)};
+        headers[n++] =
+            (struct sigv4_header){request->headers[i].name, strbuf_cstr(&request->headers[i].value)};
     int rc = hash_body(call, body_hash, err);
     if (rc)
         return rc;
@@ -176,7 +178,7 @@ static int sign(struct aws_call *call, struct error *err)
 
 static void on_response(void *data, const struct http_response *response, const struct error *err);
 
-static int send(struct aws_call *call, struct error *err)
+static int send_request(struct aws_call *call, struct error *err)
 {
     struct aws_call_request *request = &call->request;
     struct strbuf lines[AWS_CALL_MAX_HEADERS];
@@ -227,7 +229,7 @@ static void on_timer(uv_timer_t *timer)
     if (rc == 0 && call->keys_memory)
         rc = sign(call, &call->err);
     if (rc == 0)
-        rc = send(call, &call->err);
+        rc = send_request(call, &call->err);
     if (rc)
         end(call, rc);
 }
@@ -300,6 +302,6 @@ void aws_call_cancel(struct aws_call *call)
     call->cancelled = true;
     if (call->state == CALL_WAITING)
         uv_timer_start(&call->timer, on_timer, 0, 0);
-    else
+    else if (call->http)
         http_cancel(call->http);
 }

@@ -1,5 +1,5 @@
-/* Private to the AWS credentials: AWS's own variables. They are AWS's, not settings of ours, so they are read here and
- * nowhere else, and by their names in the table. */
+/* Private to the AWS credentials: AWS's own variables. They are AWS's, not settings of ours, so they are read
+ * here and nowhere else, and by their names in the table. */
 #pragma once
 
 #include <stdbool.h>

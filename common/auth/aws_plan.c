@@ -43,16 +43,18 @@ static void not_there(struct planning *p, const char *where)
 
 static int use_environment(struct planning *p)
 {
-    struct aws_credentials found = {aws_environment(AWS_ACCESS_KEY_ID), aws_environment(AWS_SECRET_ACCESS_KEY),
+    struct aws_credentials found = {aws_environment(AWS_ACCESS_KEY_ID),
+                                    aws_environment(AWS_SECRET_ACCESS_KEY),
                                     aws_environment(AWS_SESSION_TOKEN), 0, "environment"};
     if (found.access_key_id == NULL && found.secret_access_key == NULL) {
         not_there(p, "AWS_ACCESS_KEY_ID (not set)");
         return 0;
     }
     if (found.access_key_id == NULL || found.secret_access_key == NULL)
-        return error_set(p->err, ERROR_INPUT, false, "environment: %s is set, but %s is not",
-                         aws_environment_name(found.access_key_id ? AWS_ACCESS_KEY_ID : AWS_SECRET_ACCESS_KEY),
-                         aws_environment_name(found.access_key_id ? AWS_SECRET_ACCESS_KEY : AWS_ACCESS_KEY_ID));
+        return error_set(
+            p->err, ERROR_INPUT, false, "environment: %s is set, but %s is not",
+            aws_environment_name(found.access_key_id ? AWS_ACCESS_KEY_ID : AWS_SECRET_ACCESS_KEY),
+            aws_environment_name(found.access_key_id ? AWS_SECRET_ACCESS_KEY : AWS_ACCESS_KEY_ID));
     p->plan->base = AWS_BASE_KEYS;
     p->found = true;
     return aws_keys_copy("environment", &found, &p->plan->keys, &p->plan->keys_memory, p->err);
@@ -139,7 +141,8 @@ static int use_credential_source(struct planning *p, const struct aws_profile *p
         p->found = false;
         int rc = use_environment(p);
         if (rc == 0 && !p->found)
-            return wrong_profile(p, profile->name, "credential_source = Environment, and AWS_ACCESS_KEY_ID is not set");
+            return wrong_profile(p, profile->name,
+                                 "credential_source = Environment, and AWS_ACCESS_KEY_ID is not set");
         return rc;
     } else
         return wrong_profile(p, profile->name,
@@ -181,8 +184,8 @@ static int use_role(struct planning *p, const struct aws_profile *profile)
     return copy_role(p, profile, &p->plan->roles[p->plan->n_roles++]);
 }
 
-/* A profile that isn't there, that leads back to itself, or takes too many steps, is an error; one without credentials
- * leaves `found` false. */
+/* A profile that isn't there, that leads back to itself, or takes too many steps, is an error; one without
+ * credentials leaves `found` false. */
 static int use_profile(struct planning *p, const char *name)
 {
     const struct aws_profile *profile = aws_profiles_find(p->profiles, name);
@@ -201,10 +204,11 @@ static int use_profile(struct planning *p, const char *name)
         return use_profile_keys(p, profile);
     if (profile->values[AWS_KEY_CREDENTIAL_PROCESS] || profile->values[AWS_KEY_SSO_SESSION] ||
         profile->values[AWS_KEY_SSO_START_URL])
-        return error_set(p->err, ERROR_UNSUPPORTED, false,
-                         "AWS profile \"%.100s\" (%s): single sign-on and credential_process are not used here: "
-                         "name a profile with keys or a role, or set credentials_ref",
-                         name, aws_profiles_files(p->profiles));
+        return error_set(
+            p->err, ERROR_UNSUPPORTED, false,
+            "AWS profile \"%.100s\" (%s): single sign-on and credential_process are not used here: "
+            "name a profile with keys or a role, or set credentials_ref",
+            name, aws_profiles_files(p->profiles));
     return 0;
 }
 
@@ -214,8 +218,8 @@ static int use_profile(struct planning *p, const char *name)
 static int use_shared_files(struct planning *p, const char *name, bool is_named)
 {
     if (!is_named && aws_profiles_find(p->profiles, name) == NULL) {
-        strbuf_printf(&p->plan->looked, "%sprofile default in %s (not there)", p->plan->looked.size > 0 ? ", " : "",
-                      aws_profiles_files(p->profiles));
+        strbuf_printf(&p->plan->looked, "%sprofile default in %s (not there)",
+                      p->plan->looked.size > 0 ? ", " : "", aws_profiles_files(p->profiles));
         return 0;
     }
     int rc = use_profile(p, name);
@@ -227,8 +231,8 @@ static int use_shared_files(struct planning *p, const char *name, bool is_named)
 
 static void use_services(struct planning *p)
 {
-    bool container =
-        aws_environment(AWS_CONTAINER_CREDENTIALS_RELATIVE_URI) || aws_environment(AWS_CONTAINER_CREDENTIALS_FULL_URI);
+    bool container = aws_environment(AWS_CONTAINER_CREDENTIALS_RELATIVE_URI) ||
+                     aws_environment(AWS_CONTAINER_CREDENTIALS_FULL_URI);
     p->found = true;
     p->plan->base = container ? AWS_BASE_CONTAINER : AWS_BASE_METADATA;
     if (container)
@@ -240,8 +244,8 @@ static void use_services(struct planning *p)
     }
 }
 
-/* botocore's order: environment, the profile's role, web identity, the profile's keys, container, metadata. The profile
- * is looked at once, and gives way to the web identity when it takes no role. */
+/* botocore's order: environment, the profile's role, web identity, the profile's keys, container, metadata.
+ * The profile is looked at once, and gives way to the web identity when it takes no role. */
 static int choose(struct planning *p, const char *profile, enum aws_chain chain)
 {
     const char *named = profile ? profile : aws_environment(AWS_PROFILE);
@@ -269,10 +273,11 @@ static int check_chain(const struct planning *p, enum aws_chain chain)
                          "no AWS credentials: looked at %s; set credentials_ref, or one of these",
                          strbuf_cstr(&p->plan->looked));
     if (chain == AWS_CHAIN_ENVIRONMENT_FILES && (p->plan->base != AWS_BASE_KEYS || p->plan->n_roles > 0))
-        return error_set(p->err, ERROR_UNSUPPORTED, false,
-                         "AWS profile \"%.100s\" takes a role, which this kind of store doesn't know: name a profile "
-                         "with keys, or set credentials_ref",
-                         p->n_names > 0 ? p->names[0] : "default");
+        return error_set(
+            p->err, ERROR_UNSUPPORTED, false,
+            "AWS profile \"%.100s\" takes a role, which this kind of store doesn't know: name a profile "
+            "with keys, or set credentials_ref",
+            p->n_names > 0 ? p->names[0] : "default");
     return 0;
 }
 

@@ -1,6 +1,7 @@
 /*
- * Private to the AWS credentials: where they will come from, decided before anything is asked over the network. A plan
- * is a base (keys at hand, or a service that gives some) and the roles to take with it, one after the other.
+ * Private to the AWS credentials: where they will come from, decided before anything is asked over the
+ * network. A plan is a base (keys at hand, or a service that gives some) and the roles to take with it, one
+ * after the other.
  */
 #pragma once
 
@@ -36,14 +37,15 @@ struct aws_plan {
 };
 
 /*
- * Reads the environment and the shared files (blocking, small, local). ret is deinitialised by aws_plan_deinit also
- * after an error. ERROR_INPUT names what is wrong in which profile and file; ERROR_UNSUPPORTED: single sign-on and
- * credential_process, and roles for AWS_CHAIN_ENVIRONMENT_FILES; ERROR_DENIED: no credentials, lists where it looked.
+ * Reads the environment and the shared files (blocking, small, local). ret is deinitialised by
+ * aws_plan_deinit also after an error. ERROR_INPUT names what is wrong in which profile and file;
+ * ERROR_UNSUPPORTED: single sign-on and credential_process, and roles for AWS_CHAIN_ENVIRONMENT_FILES;
+ * ERROR_DENIED: no credentials, lists where it looked.
  */
 int aws_plan_make(struct aws_plan *ret, const char *profile, enum aws_chain chain, const char *region,
                   struct error *err);
 void aws_plan_deinit(struct aws_plan *plan);
 
-/* AWS_REGION, AWS_DEFAULT_REGION, or the region of the profile that AWS_PROFILE names, else of [default]. *ret:
- * malloc'ed, NULL when none says one. */
+/* AWS_REGION, AWS_DEFAULT_REGION, or the region of the profile that AWS_PROFILE names, else of [default].
+ * *ret: malloc'ed, NULL when none says one. */
 int aws_plan_region(char **ret, struct error *err);

@@ -75,8 +75,8 @@ const char *aws_profiles_files(const struct aws_profiles *profiles)
     return strbuf_cstr(&profiles->files);
 }
 
-/* The profile's name in a section's, and its length: the config file writes [profile NAME], [profile "NAME"] and
- * [default], and has other sections ([sso-session X], [services X]), which are none: NULL. */
+/* The profile's name in a section's, and its length: the config file writes [profile NAME], [profile "NAME"]
+ * and [default], and has other sections ([sso-session X], [services X]), which are none: NULL. */
 static const char *profile_name(const struct aws_profiles *profiles, const char *section, size_t *ret_size)
 {
     *ret_size = strlen(section);
@@ -165,7 +165,8 @@ static int read_file(struct aws_profiles *profiles, enum aws_variable variable, 
     size_t size = 0;
     int rc = 0;
     if (path.failed)
-        rc = error_set(err, ERROR_LIMIT, false, "%s: longer than %zu bytes", aws_environment_name(variable), path.max);
+        rc = error_set(err, ERROR_LIMIT, false, "%s: longer than %zu bytes", aws_environment_name(variable),
+                       path.max);
     else if (given || home)
         rc = aws_file_read(path.data, INI_MAX_SIZE, &bytes, &size, err);
     if (rc == ERROR_NOT_FOUND || (rc == ERROR_DENIED && !given))

@@ -32,9 +32,9 @@ struct aws_profiles;
 enum { AWS_PROFILES_MAX = 4096 };
 
 /*
- * Both files as they are now: AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE, else those in ~/.aws. A profile that both
- * name is one; what the credentials file says wins. A file that isn't there has no profiles; nor has one of ~/.aws that
- * must not be read. A malformed one is ERROR_INPUT and named with its line.
+ * Both files as they are now: AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE, else those in ~/.aws. A profile
+ * that both name is one; what the credentials file says wins. A file that isn't there has no profiles; nor
+ * has one of ~/.aws that must not be read. A malformed one is ERROR_INPUT and named with its line.
  */
 int aws_profiles_read(struct aws_profiles **ret, struct error *err);
 void aws_profiles_free(struct aws_profiles *profiles); /* overwrites; NULL is fine */
