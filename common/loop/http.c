@@ -122,7 +122,7 @@ struct http_group *http_client_group(struct http_client *client, const char *nam
     bool other_limit = bytes_per_second != group->bytes_per_second;
     group->bytes_per_second = bytes_per_second > 0 ? bytes_per_second : 0;
     if (other_limit)
-        http_pace_run(client);
+        http_pace_changed(client);
     return group;
 }
 
@@ -157,6 +157,7 @@ void http_request_end(struct http_request *request, const struct error *err)
         request->err = *err;
     if (request->err.code != 0 && request->err.native[0] == '\0' && request->sent)
         memcpy(request->err.native, "sent", sizeof "sent");
+    http_pace_forget(request);
     move(request, HTTP_ENDED);
     http_kick(request->client);
 }
@@ -164,6 +165,7 @@ void http_request_end(struct http_request *request, const struct error *err)
 void http_request_repeat(struct http_request *request)
 {
     request->repeat = true;
+    http_pace_forget(request);
     move(request, HTTP_ENDED);
     http_kick(request->client);
 }
@@ -209,13 +211,10 @@ static void let_go(struct http_request *request)
         curl_multi_remove_handle(client->multi, request->easy);
     request->added = false;
     http_request_shut(request);
-    for (struct http_watch *w = client->watches, *next; w; w = next) {
-        next = w->next;
-        if (w->request == request) {
-            http_pace_forget(w, w->held | w->granted);
+    for (struct http_watch *w = client->watches; w; w = w->next)
+        if (w->request == request)
             w->request = NULL;
-        }
-    }
+    request->watch = NULL;
 }
 
 static void tell(struct http_request *request)
