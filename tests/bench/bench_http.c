@@ -2,11 +2,12 @@
  * What sending costs: a file put by common/loop/http.h beside `curl -T` of the same file to the same sink,
  * plain and over TLS; memory of many uploads at once; how well a group's bandwidth limit is kept.
  *
- *   bench_http [--mib N] [--tls] [--parallel N] [--limit BYTES_PER_SECOND] [--get] [--no-curl] [--repeat N]
+ *   bench_http [--mib N | --kib N] [--count N] [--tls] [--parallel N] [--limit BYTES_PER_SECOND] [--get]
+ * [--no-curl] [--repeat N]
  * [--dir DIR]
  *
- * The sink is a process of its own that reads and forgets. CPU is user and system time of the sending process
- * only.
+ * --count requests (default: --parallel) run --parallel at a time. The sink is a process of its own that
+ * reads and forgets; CPU is user and system time of the sending process only.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -23,14 +24,14 @@
 extern char **environ;
 
 struct options {
-    uint64_t mib;
+    uint64_t size;
     bool tls, get, no_curl;
-    int parallel, repeat;
+    int parallel, count, repeat;
     int64_t limit;
     const char *dir;
 };
 
-static struct options options = {.mib = 1024, .parallel = 1, .repeat = 1, .dir = "/dev/shm"};
+static struct options options = {.size = 1 << 30, .parallel = 1, .repeat = 1, .dir = "/dev/shm"};
 static char file_path[128], ca_path[128];
 static struct peer sink;
 
@@ -140,14 +141,14 @@ static void run_ours(int fd, uint64_t size)
     uv_loop_init(&loop);
     if (http_client_new(&loop, NULL, &client, &err) != 0)
         exit(1);
-    struct http_group *group = http_client_group(client, "sink", 0, options.limit);
+    struct http_group *group = http_client_group(client, "sink", options.parallel, options.limit);
     char url[128];
     snprintf(url, sizeof url, "%s/%llu", sink.url, (unsigned long long)size);
     struct rusage before, after;
     long memory = peak_kib();
     getrusage(RUSAGE_SELF, &before);
     double start = seconds();
-    for (int i = 0; i < options.parallel; i++) {
+    for (int i = 0; i < options.count; i++) {
         struct http_request *request;
         struct http_ask ask = {.method = options.get ? "GET" : "PUT",
                                .url = url,
@@ -167,12 +168,12 @@ static void run_ours(int fd, uint64_t size)
         uv_run(&loop, UV_RUN_ONCE);
     double wall = seconds() - start;
     getrusage(RUSAGE_SELF, &after);
-    double gib = (double)size * options.parallel / (double)(1 << 30);
-    printf("ours  %7.3f CPU s/GiB  %8.0f MB/s  peak %ld KiB (%+ld)", (cpu_of(&after) - cpu_of(&before)) / gib,
-           (double)size * options.parallel / wall / 1e6, peak_kib(), peak_kib() - memory);
+    double gib = (double)size * options.count / (double)(1 << 30);
+    printf("ours  %7.3f CPU s/GiB  %8.0f MB/s  %6.0f/s  peak %ld KiB (%+ld)",
+           (cpu_of(&after) - cpu_of(&before)) / gib, (double)size * options.count / wall / 1e6,
+           options.count / wall, peak_kib(), peak_kib() - memory);
     if (options.limit > 0)
-        printf("  %.1f %% of the limit",
-               100.0 * (double)size * options.parallel / wall / (double)options.limit);
+        printf("  %.1f %% of the limit", 100.0 * (double)size * options.count / wall / (double)options.limit);
     printf("\n");
     http_client_close(client, NULL, NULL);
     uv_run(&loop, UV_RUN_DEFAULT);
@@ -190,7 +191,7 @@ static void run_curl(uint64_t size)
     char *get[] = {"curl", "-sS", "--cacert", ca_path, "-o", "/dev/null", url, NULL};
     struct rusage usage;
     double cpu = 0, start = seconds();
-    for (int i = 0; i < options.parallel; i++) {
+    for (int i = 0; i < options.count; i++) {
         pid_t pid;
         int status;
         if (posix_spawnp(&pid, "curl", NULL, NULL, options.get ? get : put, environ) != 0 ||
@@ -200,21 +201,33 @@ static void run_curl(uint64_t size)
         }
         cpu += cpu_of(&usage);
     }
-    printf("curl  %7.3f CPU s/GiB  %8.0f MB/s\n", cpu / ((double)size * options.parallel / (double)(1 << 30)),
-           (double)size * options.parallel / (seconds() - start) / 1e6);
+    printf("curl  %7.3f CPU s/GiB  %8.0f MB/s\n", cpu / ((double)size * options.count / (double)(1 << 30)),
+           (double)size * options.count / (seconds() - start) / 1e6);
 }
 
 static void parse(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"mib", 1, NULL, 'm'},   {"tls", 0, NULL, 't'},    {"parallel", 1, NULL, 'p'},
-        {"limit", 1, NULL, 'l'}, {"get", 0, NULL, 'g'},    {"no-curl", 0, NULL, 'n'},
-        {"dir", 1, NULL, 'd'},   {"repeat", 1, NULL, 'r'}, {0},
+        {"mib", 1, NULL, 'm'},
+        {"kib", 1, NULL, 'k'},
+        {"count", 1, NULL, 'c'},
+        {"tls", 0, NULL, 't'},
+        {"parallel", 1, NULL, 'p'},
+        {"limit", 1, NULL, 'l'},
+        {"get", 0, NULL, 'g'},
+        {"no-curl", 0, NULL, 'n'},
+        {"dir", 1, NULL, 'd'},
+        {"repeat", 1, NULL, 'r'},
+        {0},
     };
     int c;
     while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
         if (c == 'm')
-            options.mib = strtoull(optarg, NULL, 10);
+            options.size = strtoull(optarg, NULL, 10) << 20;
+        else if (c == 'k')
+            options.size = strtoull(optarg, NULL, 10) << 10;
+        else if (c == 'c')
+            options.count = (int)strtol(optarg, NULL, 10);
         else if (c == 'p')
             options.parallel = (int)strtol(optarg, NULL, 10);
         else if (c == 'r')
@@ -236,14 +249,18 @@ int main(int argc, char **argv)
     parse(argc, argv);
     snprintf(file_path, sizeof file_path, "%.90s/bench_http.%d", options.dir, (int)getpid());
     snprintf(ca_path, sizeof ca_path, "%.90s/bench_http.%d.pem", options.dir, (int)getpid());
-    uint64_t size = options.mib << 20;
+    uint64_t size = options.size;
+    options.count = options.count > 0 ? options.count : options.parallel;
     int fd = open(file_path, O_RDWR | O_CREAT | O_TRUNC, 0600);
     char *block = malloc(1 << 20);
     for (int i = 0; i < 1 << 20; i++)
         block[i] = (char)(i * 31);
-    for (uint64_t i = 0; i < options.mib; i++)
-        if (write(fd, block, 1 << 20) != 1 << 20)
+    for (uint64_t left = size; left > 0;) {
+        ssize_t n = write(fd, block, left < 1 << 20 ? left : 1 << 20);
+        if (n <= 0)
             return 1;
+        left -= (uint64_t)n;
+    }
     free(block);
     pid_t pid = start_sink();
     for (int i = 0; i < options.repeat; i++) {
