@@ -77,6 +77,8 @@ static bool is_upload(const struct http_ask *ask)
 
 static int copy_ask(struct http_request *request, const struct http_ask *ask, struct error *err)
 {
+    if (ask->method[strspn(ask->method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")] != '\0')
+        return error_set(err, ERROR_INPUT, false, "a method must be upper-case letters");
     request->ask = *ask;
     request->method = strdup(ask->method);
     request->url = strdup(ask->url);
@@ -176,7 +178,7 @@ bool http_request_overdue(const struct http_request *request, int64_t now, int64
     }
     if (request->state != HTTP_RUNNING)
         return false;
-    if (!request->connected || request->n_held > 0) {
+    if (!request->connected || request->held[HTTP_SEND] || request->held[HTTP_RECEIVE]) {
         *ret_due = earlier(*ret_due, now + ask->stall_timeout_ms);
         return false;
     }
@@ -274,7 +276,7 @@ static size_t on_read(char *buffer, size_t size, size_t n_items, void *data)
         memcpy(buffer, (const char *)request->ask.body + request->position, n);
     }
     request->position += n;
-    request->moving[HTTP_SEND] = true;
+    request->sending = true;
     http_pace_take(request->group, HTTP_SEND, n);
     return n;
 }
@@ -339,8 +341,9 @@ static size_t on_write(char *bytes, size_t size, size_t n_items, void *data)
     struct error err = {0};
     if (request->state != HTTP_RUNNING)
         return 0;
+    if (!http_pace_may(request, HTTP_RECEIVE))
+        return CURL_WRITEFUNC_PAUSE; /* comes again with the same bytes */
     http_request_touch(request);
-    request->moving[HTTP_RECEIVE] = true;
     http_pace_take(request->group, HTTP_RECEIVE, n);
     request->kept.received += n;
     int rc = wants_body(request) ? request->ask.on_body(request->ask.data, bytes, n, &err)
@@ -464,6 +467,7 @@ int http_request_open(struct http_request *request, struct error *err)
 {
     CURL *easy = request->easy = curl_easy_init();
     request->position = 0;
+    request->sending = false;
     http_request_touch(request);
     if (easy == NULL || !set_wire(easy, request) || !set_body(easy, request) || !set_callbacks(easy, request))
         return error_set(err, ERROR_SYSTEM, true, "%s: libcurl can't be set up: out of memory",
