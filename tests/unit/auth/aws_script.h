@@ -184,6 +184,15 @@ static inline void world_close_cache(void)
         uv_run(&world.loop, UV_RUN_ONCE);
 }
 
+static inline void world_close_clients(void)
+{
+    secrets_close(world.secrets, NULL, NULL);
+    http_client_close(world.http, NULL, NULL);
+    world.secrets = NULL;
+    world.http = NULL;
+    uv_run(&world.loop, UV_RUN_DEFAULT);
+}
+
 static inline int world_setup(void **state)
 {
     (void)state;
@@ -205,10 +214,7 @@ static inline int world_teardown(void **state)
     (void)state;
     if (world.cache)
         world_close_cache();
-    secrets_close(world.secrets, NULL, NULL);
-    uv_run(&world.loop, UV_RUN_DEFAULT);
-    http_client_close(world.http, NULL, NULL);
-    uv_run(&world.loop, UV_RUN_DEFAULT);
+    world_close_clients();
     assert_int_equal(uv_loop_close(&world.loop), 0);
     script_stop();
     return 0;
