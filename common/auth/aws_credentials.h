@@ -58,7 +58,9 @@ struct aws_credentials_ask {
 };
 
 /* credentials: valid during the callback (copy what is kept longer, overwrite it afterwards); NULL with err
- * on an error. "No credentials found" is ERROR_DENIED, not retryable, and lists where was looked. */
+ * on an error. ERROR_DENIED, not retryable: no credentials, lists where was looked. ERROR_INPUT: a file, a
+ * variable or the secret's text is wrong, and which. ERROR_UNSUPPORTED. ERROR_DENIED, ERROR_UNREACHABLE,
+ * ERROR_TIMEOUT, ERROR_PROTOCOL: what a service said or didn't. Messages never hold a secret. */
 typedef void (*aws_credentials_done_fn)(void *data, const struct aws_credentials *credentials,
                                         const struct error *err);
 struct aws_credentials_wait;
