@@ -23,6 +23,7 @@
 
 #include "base/digest.h"
 #include "base/error.h"
+#include "storage/config.h"
 
 #define STORAGE_SHA256_SIZE DIGEST_SHA256_SIZE
 
@@ -184,8 +185,3 @@ int storage_driver_find(const char *storage_type, const struct storage_driver **
 
 /* For tests and benchmarks: the next finds of this driver's types give it instead. NULL undoes it. */
 void storage_driver_override(const struct storage_driver *driver);
-
-/* storage_config of a destination: a JSON object without any literal secret. ERROR_INPUT names the member and
- * says what to write instead (credentials_ref); no part of the text's values is repeated in the message. text
- * NULL or "" gives *ret_config = NULL; otherwise json_decref it. Bound: 64 KiB. */
-int storage_config_parse(const char *text, json_t **ret_config, struct error *err);
