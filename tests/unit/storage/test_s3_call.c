@@ -340,6 +340,63 @@ static void clocks_are_learned(void **state)
     }
 }
 
+/* storage_config says no region: AWS's environment does, or a wrong one is put right. */
+static void regions_of_the_environment(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        fake_reset();
+        setenv("AWS_REGION", i ? "us-west-2" : "eu-central-1", 1);
+        struct world *world = world_open("\"bucket\": \"elsewhere\", " FAKE_KEYS, false);
+        world->location.storage_type = "s3";
+        struct call_outcome o = run_call(world, &put_small);
+        expect_call(&o, 0, false, NULL);
+        free(o.body);
+        assert_int_equal(fake_count(NULL), 1 + i);
+        world_close(world);
+    }
+    unsetenv("AWS_REGION");
+}
+
+/* Session credentials by reference that expire: fetched anew, once. */
+static void expired_credentials_are_fetched_anew(void **state)
+{
+    (void)state;
+    static const char old[] = "{\"access_key_id\": \"AKIAOLD\", \"secret_access_key\": \"old\", "
+                              "\"session_token\": \"old-token\"}";
+    static const char new[] = "{\"access_key_id\": \"AKIANEW\", \"secret_access_key\": \"new\", "
+                              "\"session_token\": \"new-token\"}";
+    static const char expire[] = "{\"action\": {\"type\": \"expire_credentials\"}}";
+    char members[256];
+    snprintf(members, sizeof members, "\"bucket\": \"bucket\", \"credentials_ref\": \"file:%s\"",
+             harness_path("keys"));
+    static const struct s3_ask *const asks[] = {&put_small, &head_object};
+    for (int i = 0; i < 4; i++) {
+        bool renewed = i % 2;
+        fake_reset();
+        fake_tell("POST", "/credentials",
+                  "{\"add\": [{\"access_key\": \"AKIAOLD\", \"secret_key\": \"old\", \"session_token\": "
+                  "\"old-token\"}, {\"access_key\": \"AKIANEW\", \"secret_key\": \"new\", \"session_token\": "
+                  "\"new-token\"}]}");
+        harness_write_file(harness_path("keys"), old);
+        struct world *world = world_open(members, false);
+        struct call_outcome o = run_call(world, &put_small);
+        expect_call(&o, 0, false, NULL);
+        free(o.body);
+        fake_rule(expire);
+        if (renewed)
+            harness_write_file(harness_path("keys"), new);
+        o = run_call(world, asks[i / 2]);
+        if (renewed)
+            expect_call(&o, 0, false, NULL);
+        else
+            expect_call(&o, i / 2 ? ERROR_INPUT : ERROR_DENIED, true, i / 2 ? "400" : "ExpiredToken");
+        free(o.body);
+        assert_int_equal(fake_count(NULL), 3);
+        world_close(world);
+    }
+}
+
 /* Cancelled in every state: at once, while it waits, while the server is silent. */
 
 struct canceller {
@@ -402,6 +459,8 @@ int main(void)
         cmocka_unit_test(regions_are_learned),
         cmocka_unit_test(a_region_is_asked_for),
         cmocka_unit_test(clocks_are_learned),
+        cmocka_unit_test(regions_of_the_environment),
+        cmocka_unit_test(expired_credentials_are_fetched_anew),
         cmocka_unit_test(cancelled),
     };
     signal(SIGPIPE, SIG_IGN);
