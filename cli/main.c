@@ -82,13 +82,19 @@ static int usage_error(const char *format, const char *word)
     return 2;
 }
 
-static int report(const struct error *err)
+static int report(const struct cli *cli, const struct error *err)
 {
     /* undefined table, column, function */
     bool schema = strcmp(err->native, "42P01") == 0 || strcmp(err->native, "42703") == 0 ||
                   strcmp(err->native, "42883") == 0;
-    fprintf(stderr, "backupctl: %s%s\n", err->message,
-            schema ? "; the schema is missing or of another version: backupctl migrate up" : "");
+    const char *way_out = "";
+    if (schema)
+        way_out = "; the schema is missing or of another version: backupctl migrate up";
+    else if (err->code == ERROR_UNREACHABLE && cli->redis && !redis_client_connected(cli->redis))
+        way_out = "; start it, or say by BM_REDIS_URL where it is";
+    else if (err->code == ERROR_UNREACHABLE && cli->pg)
+        way_out = "; start it, or say by BM_DATABASE_URL where it is";
+    fprintf(stderr, "backupctl: %s%s\n", err->message, way_out);
     return cli_exit_status(err);
 }
 
@@ -130,13 +136,13 @@ static int run_words(struct cli *cli, int argc, char **argv)
     struct error err = {0};
     struct arguments args;
     if (arguments_parse(&args, group, command, argc, argv, &err))
-        return report(&err);
+        return report(cli, &err);
     if (args.help) {
         help_command(group, command);
         return 0;
     }
     int rc = command->run(cli, &args, &err);
-    return rc < 0 ? report(&err) : rc;
+    return rc < 0 ? report(cli, &err) : rc;
 }
 
 static int run(struct cli *cli, int argc, char **argv)
@@ -144,7 +150,7 @@ static int run(struct cli *cli, int argc, char **argv)
     struct error err = {0};
     int next;
     if (settings_load(&cli->settings, SETTINGS_CLI, argc, argv, &next, &err))
-        return report(&err);
+        return report(cli, &err);
     log_init("backupctl", cli->settings.log_level == LOG_INFO ? LOG_WARN : cli->settings.log_level,
              cli->settings.log_format);
     if (next == argc) {

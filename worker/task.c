@@ -401,6 +401,16 @@ void task_judged(struct task *t, const struct row_judged *row, struct shared_res
     }
 }
 
+/* People read the line wherever it stands next. */
+static void show_attempt(struct task *t, int64_t attempt)
+{
+    char *line = job_with_attempt(t->payload, attempt);
+    if (line == NULL)
+        return;
+    free(t->payload);
+    t->payload = line;
+}
+
 /* The outcome stands in PostgreSQL (or isn't ours to write): now Redis. */
 void task_ended(struct task *t, enum row_written written)
 {
@@ -419,9 +429,11 @@ void task_ended(struct task *t, enum row_written written)
         task_settle(t, QUEUE_ACK, NULL);
         break;
     case ROW_RETRY:
+        show_attempt(t, t->row.attempts + 1);
         task_settle_later(t, t->delay_ms);
         break;
     case ROW_FAILED:
+        show_attempt(t, t->row.attempts);
         task_settle(t, QUEUE_BURY, t->error.message);
         break;
     case ROW_GIVEN_BACK:

@@ -79,6 +79,16 @@ int job_parse(const char *line, size_t size, struct job *ret_job, struct error *
     return 0;
 }
 
+char *job_with_attempt(const char *line, int64_t attempt)
+{
+    json_t *root = json_loads(line, 0, NULL);
+    char *changed = NULL;
+    if (json_object_set_new(root, "attempt", json_integer(attempt)) == 0)
+        changed = json_dumps(root, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    json_decref(root);
+    return changed;
+}
+
 static json_t *text_or_empty(const char *text)
 {
     json_t *value = json_string(text ? text : "");

@@ -43,5 +43,8 @@ const char *job_op_name(enum job_op op);
  * priority and attempt may be missing (0). */
 int job_parse(const char *line, size_t size, struct job *ret_job, struct error *err);
 
+/* The same line with another attempt, malloc'ed; NULL when it is no JSON object or memory is out. */
+char *job_with_attempt(const char *line, int64_t attempt);
+
 /* One line without a newline, malloc'ed; NULL when memory is out. Text that isn't UTF-8 is replaced. */
 char *job_format(const struct job_text *text);

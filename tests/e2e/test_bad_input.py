@@ -123,7 +123,7 @@ def test_unreachable_server(shared, variable, value, args, words):
     assert done.returncode == 1, done.stderr
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert len(lines) == 1 and done.stdout == "", done.stdout + done.stderr
-    for word in words:
+    for word in [*words, f"say by {variable}"]:
         assert word in lines[0]
 
 

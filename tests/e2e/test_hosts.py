@@ -49,6 +49,8 @@ def test_handed_to_the_host_that_has_it(bm, source):
         if row["attempts"] == 0 or row["status"] != "pending":
             return False
         first.pause()
+        wait_for(lambda: not bm.value("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                                      "AND state = 'active' AND application_name LIKE 'backup-worker%'"))  # fmt: skip
         if bm.rows(backup)[0]["status"] == "pending":
             return True
         first.resume()

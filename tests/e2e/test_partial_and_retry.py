@@ -1,6 +1,7 @@
 """One of two destinations can't be written: the other is unaffected, the failure is visible, and a retry after the
 repair needs no new dump."""
 
+import json
 import os
 
 import pytest
@@ -47,7 +48,7 @@ def break_one(bm):
 
 @pytest.mark.skipif(os.geteuid() == 0 and not __import__("harness.processes").processes.unprivileged_root(),
                     reason="root that can't give up CAP_DAC_OVERRIDE may write everywhere")  # fmt: skip
-def test_partial_then_retry(bm, source):
+def test_partial_then_retry(bm, source, wait_for):
     good, bad = break_one(bm)
     bm.query(WATCH)
     worker = bm.worker(BM_MAX_ATTEMPTS="3")
@@ -65,7 +66,9 @@ def test_partial_then_retry(bm, source):
     assert [wait["attempts"] for wait in waits] == [1, 2]
     for wait in waits:
         assert wait["next_attempt_at"] > wait["at"] and wait["error_message"]
-    assert bm.redis.client().llen("bm:{default}:dead") == 1
+    redis = bm.redis.client()
+    wait_for(lambda: redis.llen("bm:{default}:dead") == 1)
+    assert json.loads(redis.lindex("bm:{default}:dead", 0))["attempt"] == 3
 
     os.chmod(bad, 0o700)
     source.change()
@@ -160,3 +163,14 @@ def test_no_destination_is_a_failure(bm, source):
     row = bm.query("SELECT * FROM backups")[0]
     assert row["status"] == "failed" and "destination" in row["error_message"]
     assert not os.path.exists(os.path.join(bm.tmp, "runs"))
+
+
+def test_the_line_in_redis_tells_the_attempt(bm, source, wait_for):
+    """Who looks into the retry set sees which attempt comes next."""
+    base = bm.destination("disk")
+    bm.assign("notes", "disk")
+    os.rename(base, base + ".away")
+    bm.worker(BM_RETRY_BASE_MS="3600000", BM_RETRY_CAP_MS="3600000")
+    bm.run("notes")
+    redis = bm.redis.client()
+    wait_for(lambda: [json.loads(line)["attempt"] for line in redis.zrange("bm:{default}:retry", 0, -1)] == [2])

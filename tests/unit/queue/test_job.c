@@ -242,6 +242,19 @@ static void round_trip(void **state)
     }
 }
 
+static void another_attempt(void **state)
+{
+    (void)state;
+    char *line = job_with_attempt("{\"id\":7,\"op\":\"upload\",\"attempt\":1,\"mine\":\"kept\"}", 2);
+    assert_string_equal(line, "{\"id\":7,\"op\":\"upload\",\"attempt\":2,\"mine\":\"kept\"}");
+    free(line);
+    line = job_with_attempt("{}", 3);
+    assert_string_equal(line, "{\"attempt\":3}");
+    free(line);
+    assert_null(job_with_attempt("[1]", 2));
+    assert_null(job_with_attempt("no JSON", 2));
+}
+
 static void keys(void **state)
 {
     (void)state;
@@ -266,6 +279,7 @@ int main(void)
         cmocka_unit_test(every_prefix),
         cmocka_unit_test(the_line_of_the_design),
         cmocka_unit_test(round_trip),
+        cmocka_unit_test(another_attempt),
         cmocka_unit_test(keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
