@@ -60,7 +60,7 @@ struct group {
 };
 
 extern const struct group group_migrate, group_database, group_destination, group_schedule, group_backup,
-    group_queue, group_status, group_doctor;
+    group_queue, group_secret, group_status, group_doctor;
 
 struct arguments {
     const struct group *group;
