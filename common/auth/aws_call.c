@@ -167,7 +167,7 @@ static int sign_for_host(struct aws_call *call, const char *host, const char *pa
 static int sign(struct aws_call *call, struct error *err)
 {
     struct strbuf host;
-    const char *path;
+    const char *path = NULL;
     strbuf_init(&host, URL_MAX);
     int rc = split_url(call, &host, &path, err);
     if (rc == 0)

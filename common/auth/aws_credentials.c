@@ -444,7 +444,7 @@ int aws_credentials_get(struct aws_credentials_cache *cache, const struct aws_cr
     if (cache->n_waits == AWS_MAX_WAITS)
         return error_set(err, ERROR_LIMIT, true, "AWS credentials: more than %d wait for some",
                          AWS_MAX_WAITS);
-    struct slot *slot;
+    struct slot *slot = NULL;
     int rc = slot_get(cache, ask, &slot, err);
     if (rc)
         return rc;

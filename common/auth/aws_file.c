@@ -47,7 +47,7 @@ static int open_regular(const char *path, int *ret_fd, struct stat *ret_stat, st
 int aws_file_read(const char *path, size_t max, char **ret, size_t *ret_size, struct error *err)
 {
     struct stat st;
-    int fd;
+    int fd = -1;
     int rc = open_regular(path, &fd, &st, err);
     if (rc)
         return rc;
