@@ -165,13 +165,16 @@ static inline int64_t fake_wall_ms(void)
     return fake_now_ms;
 }
 
-static const struct aws_timing quick = {
-    .metadata_timeout_ms = 300, .container_timeout_ms = 5000, .sts_timeout_ms = 5000, .retry_delay_ms = 1};
+static const struct aws_timing quick = {.metadata_timeout_ms = 150,
+                                        .container_timeout_ms = 5000,
+                                        .service_timeout_ms = 5000,
+                                        .retry_delay_ms = 1};
 
 static inline void on_world_closed(void *data)
 {
     (void)data;
     world.closed++;
+    uv_stop(&world.loop);
 }
 
 static inline void world_close_cache(void)
