@@ -203,7 +203,8 @@ static inline void *peer_serve(void *data)
         c->peer->serve(c);
     pthread_mutex_lock(&c->peer->mutex);
     SSL_free(c->ssl);
-    close(c->fd);
+    if (c->fd >= 0)
+        close(c->fd);
     c->fd = -1;
     pthread_cond_broadcast(&c->peer->changed);
     pthread_mutex_unlock(&c->peer->mutex);
