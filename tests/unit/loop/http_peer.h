@@ -86,7 +86,8 @@ static inline bool peer_send(struct peer_conn *c, const void *bytes, size_t n)
     return true;
 }
 
-static inline bool peer_say(struct peer_conn *c, const char *format, ...)
+static inline bool __attribute__((format(printf, 2, 3)))
+peer_say(struct peer_conn *c, const char *format, ...)
 {
     char text[16384];
     va_list args;
