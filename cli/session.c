@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "auth/keyring_load.h"
-
 struct pg_client *cli_pg(struct cli *cli, struct error *err)
 {
     if (cli->pg)

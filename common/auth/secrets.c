@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/aws_secrets_manager.h"
 #include "auth/secret.h"
 #include "auth/secret_field.h"
 #include "auth/secret_local.h"
@@ -53,7 +54,8 @@ struct document {
     char *place;
     bool fetching;
     bool unwanted; /* invalidated while it was being fetched: serves those who wait, nobody later */
-    struct vault_fetch *vault_fetch;
+    struct vault_fetch *vault_fetch; /* one of these while it is fetching */
+    struct aws_secrets_manager_fetch *aws_fetch;
     char *text; /* NULL = not kept */
     int64_t kept_until_ms;
 };
@@ -214,6 +216,7 @@ static void on_document(void *data, const char *text, const struct error *err)
     struct secrets *s = document->secrets;
     document->fetching = false;
     document->vault_fetch = NULL;
+    document->aws_fetch = NULL;
     for (struct link *link = s->waiting.next, *next; link != &s->waiting; link = next) {
         struct secrets_wait *wait = (struct secrets_wait *)link;
         next = link->next;
@@ -257,6 +260,9 @@ static int start_fetch(struct document *document, struct error *err)
         rc = open_vault(s, err);
         if (rc == 0)
             rc = vault_get(s->vault, document->place, on_document, document, &document->vault_fetch, err);
+    } else if (s->aws && s->http) {
+        rc = aws_secrets_manager_get(s->loop, s->http, s->aws, document->place, on_document, document,
+                                     &document->aws_fetch, err);
     } else {
         rc = error_set(err, ERROR_UNSUPPORTED, false, "AWS Secrets Manager can't be reached from here");
     }
@@ -479,6 +485,8 @@ void secrets_close(struct secrets *s, void (*on_closed)(void *data), void *data)
         next = d->next;
         if (d->vault_fetch)
             vault_forget(d->vault_fetch);
+        if (d->aws_fetch)
+            aws_secrets_manager_cancel(d->aws_fetch); /* on_document frees it */
         if (!d->fetching || d->vault_fetch)
             document_free(d);
     }
