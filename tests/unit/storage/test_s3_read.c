@@ -188,7 +188,11 @@ static const struct {
     {"another size in the middle",
      "{\"match\": {\"operation\": \"GetObject\", \"nth\": 2}, \"action\": {\"type\": \"alter\", \"headers\": "
      "{\"Content-Range\": \"bytes 1048576-3145734/9999999\"}}}",
-     ERROR_PROTOCOL, true, "size changed", 2},
+     ERROR_CONFLICT, false, "changed while it was read", 2},
+    {"another ETag, and If-Match ignored",
+     "{\"match\": {\"operation\": \"GetObject\", \"nth\": 2}, \"action\": {\"type\": \"alter\", \"headers\": "
+     "{\"ETag\": \"\\\"other\\\"\"}}}",
+     ERROR_CONFLICT, false, "changed while it was read", 2},
     {"another range",
      "{\"match\": {\"operation\": \"GetObject\", \"nth\": 2}, \"action\": {\"type\": \"alter\", \"headers\": "
      "{\"Content-Range\": \"bytes 5-3145734/3145735\"}}}",
