@@ -29,7 +29,7 @@
 const struct aws_timing aws_timing_default = {
     .metadata_timeout_ms = 1000,
     .container_timeout_ms = 2000,
-    .sts_timeout_ms = 20000,
+    .service_timeout_ms = 20000,
     .retry_delay_ms = 1000,
 };
 
@@ -178,7 +178,7 @@ static struct aws_call_ask question(struct aws_fetch *f)
     else if (f->state == FETCH_WEB_IDENTITY || f->state == FETCH_ROLE) {
         ask.proxy = HTTP_PROXY_ENVIRONMENT;
         ask.ca_file = aws_environment(AWS_CA_BUNDLE);
-        ask.total_timeout_ms = f->timing->sts_timeout_ms;
+        ask.total_timeout_ms = f->timing->service_timeout_ms;
     } else {
         ask.tries = 1;
         ask.total_timeout_ms = f->timing->metadata_timeout_ms;

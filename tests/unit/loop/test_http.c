@@ -372,7 +372,7 @@ static void test_body_too_short(void **state)
     close(fd);
     int unreadable = open(f->dir, O_RDONLY | O_DIRECTORY);
     a = run(f, ASK(.method = "PUT", .body_fd = unreadable, .body_size = 10));
-    assert_error(a, ERROR_IO, true);
+    assert_error(a, ERROR_IO, false);
     assert_string_equal(a->err.native, "EISDIR");
     close(unreadable);
 }
@@ -1190,6 +1190,7 @@ int main(void)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unsetenv(names[i]);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    cmocka_set_test_filter(getenv("ONLY"));
     const struct CMUnitTest tests[] = {
         TEST(test_methods),
         TEST(test_head_of_request),
