@@ -8,6 +8,7 @@
 #include "loop/http_internal.h"
 
 enum { GROUPS_MAX = 4096, N_HANDLES = 4 };
+static const int64_t RATE_MAX = 1000000000000; /* bytes per second */
 
 static void on_turn(uv_idle_t *turn);
 static void on_bound(uv_timer_t *timer);
@@ -119,10 +120,10 @@ struct http_group *http_client_group(struct http_client *client, const char *nam
         return NULL;
     group->max_active = max_active;
     group_check(group);
-    bool other_limit = bytes_per_second != group->bytes_per_second;
-    group->bytes_per_second = bytes_per_second > 0 ? bytes_per_second : 0;
-    if (other_limit)
-        http_pace_changed(client);
+    group->bytes_per_second = bytes_per_second < 0          ? 0
+                              : bytes_per_second < RATE_MAX ? bytes_per_second
+                                                            : RATE_MAX;
+    http_pace_changed(client);
     return group;
 }
 
@@ -250,6 +251,10 @@ static void tell_ended(struct http_client *client)
         http_list_remove(&client->ended, request);
         delist(client, request);
         http_request_free(request);
+    }
+    if (client->requests == NULL && client->bound_due != INT64_MAX) {
+        client->bound_due = INT64_MAX;
+        uv_timer_stop(&client->bound_timer);
     }
 }
 

@@ -77,6 +77,8 @@ static bool is_upload(const struct http_ask *ask)
 
 static int copy_ask(struct http_request *request, const struct http_ask *ask, struct error *err)
 {
+    if (ask->method[strspn(ask->method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")] != '\0')
+        return error_set(err, ERROR_INPUT, false, "a method must be upper-case letters");
     request->ask = *ask;
     request->method = strdup(ask->method);
     request->url = strdup(ask->url);
