@@ -122,7 +122,8 @@ struct storage_delete {
     const char *key; /* final object; NULL = temporary objects of row_id with a fence <= fence are removed */
     const char *near_key;     /* with key NULL: the final name those temporary objects were meant for */
     const char *resume_state; /* with key NULL: names the upload to abort; NULL = none */
-    const char *upload_id;    /* not NULL: only this open upload of key is aborted, key itself stays */
+    const char *upload_id;    /* not NULL: only this open upload of key (as list_start tells both) is aborted,
+                                 key itself stays */
     int64_t row_id;
     int64_t fence;
     void (*done)(struct storage_delete *del, bool existed, const struct error *err);

@@ -8,6 +8,7 @@
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "storage/s3/ask.h"
 #include "storage/s3/config_members.h"
 #include "storage/s3/document.h"
 #include "storage/s3/learned.h"
@@ -30,7 +31,7 @@ enum call_state {
 struct s3_call {
     struct s3_session *session;
     struct s3_ask ask; /* its strings and arrays are copies */
-    char *strings;
+    void *memory;
     enum call_state state;
     int tries;
     bool region_repaired, clock_repaired, token_repaired, has_token;
@@ -57,9 +58,7 @@ void s3_call_set_backoff(int64_t base_ms, int64_t cap_ms)
 static void on_timer_closed(uv_handle_t *handle)
 {
     struct s3_call *call = handle->data;
-    free((struct sigv4_query *)call->ask.query);
-    free((struct sigv4_header *)call->ask.headers);
-    free(call->strings);
+    free(call->memory);
     free(call);
 }
 
@@ -412,56 +411,6 @@ static void on_response(void *data, const struct http_response *response, const 
     }
 }
 
-/* The beginning: everything that was asked is copied. */
-
-static size_t size_of(const char *text)
-{
-    return text ? strlen(text) + 1 : 0;
-}
-
-static const char *copy(char **at, const char *text)
-{
-    if (text == NULL)
-        return NULL;
-    char *start = *at;
-    *at = stpcpy(start, text) + 1;
-    return start;
-}
-
-static int copy_ask(struct s3_call *call, const struct s3_ask *ask, struct error *err)
-{
-    size_t size = 1 + size_of(ask->operation) + size_of(ask->method) + size_of(ask->key) +
-                  size_of(ask->payload_hash) + size_of(ask->expect_root);
-    for (int i = 0; i < ask->n_query; i++)
-        size += size_of(ask->query[i].name) + size_of(ask->query[i].value);
-    for (int i = 0; i < ask->n_headers; i++)
-        size += size_of(ask->headers[i].name) + size_of(ask->headers[i].value);
-    struct sigv4_query *query = calloc((size_t)ask->n_query + 1, sizeof *query);
-    struct sigv4_header *headers = calloc((size_t)ask->n_headers + 1, sizeof *headers);
-    call->ask = *ask;
-    call->ask.query = query;
-    call->ask.headers = headers;
-    call->strings = malloc(size);
-    if (query == NULL || headers == NULL || call->strings == NULL)
-        return error_set(err, ERROR_SYSTEM, true, "out of memory");
-
-    char *at = call->strings;
-    call->ask.operation = copy(&at, ask->operation);
-    call->ask.method = copy(&at, ask->method);
-    call->ask.key = copy(&at, ask->key);
-    call->ask.payload_hash = copy(&at, ask->payload_hash);
-    call->ask.expect_root = copy(&at, ask->expect_root);
-    for (int i = 0; i < ask->n_query; i++) {
-        query[i].name = copy(&at, ask->query[i].name);
-        query[i].value = copy(&at, ask->query[i].value);
-    }
-    for (int i = 0; i < ask->n_headers; i++) {
-        headers[i].name = copy(&at, ask->headers[i].name);
-        headers[i].value = copy(&at, ask->headers[i].value);
-    }
-    return 0;
-}
-
 int s3_call_start(struct s3_session *session, const struct s3_ask *ask, struct s3_call **ret_call,
                   struct error *err)
 {
@@ -472,7 +421,7 @@ int s3_call_start(struct s3_session *session, const struct s3_ask *ask, struct s
     call->tries = 1;
     uv_timer_init(session->loop, &call->timer);
     call->timer.data = call;
-    int rc = copy_ask(call, ask, err);
+    int rc = s3_ask_copy(ask, &call->ask, &call->memory, err);
     if (rc == 0)
         rc = begin(call, err);
     if (rc < 0) {

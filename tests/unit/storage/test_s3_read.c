@@ -188,7 +188,11 @@ static const struct {
     {"another size in the middle",
      "{\"match\": {\"operation\": \"GetObject\", \"nth\": 2}, \"action\": {\"type\": \"alter\", \"headers\": "
      "{\"Content-Range\": \"bytes 1048576-3145734/9999999\"}}}",
-     ERROR_PROTOCOL, true, "size changed", 2},
+     ERROR_CONFLICT, false, "changed while it was read", 2},
+    {"another ETag, and If-Match ignored",
+     "{\"match\": {\"operation\": \"GetObject\", \"nth\": 2}, \"action\": {\"type\": \"alter\", \"headers\": "
+     "{\"ETag\": \"\\\"other\\\"\"}}}",
+     ERROR_CONFLICT, false, "changed while it was read", 2},
     {"another range",
      "{\"match\": {\"operation\": \"GetObject\", \"nth\": 2}, \"action\": {\"type\": \"alter\", \"headers\": "
      "{\"Content-Range\": \"bytes 5-3145734/3145735\"}}}",
@@ -618,35 +622,6 @@ static void uploads_that_linger(void **state)
 }
 
 /* list */
-
-struct listing {
-    int done;
-    struct error err;
-    char names[4096]; /* "key|key|" */
-    int n, stop_after;
-    uint64_t size;
-    int64_t time_ms;
-    char upload_id[128];
-};
-
-static bool on_list_entry(struct storage_list *list, const struct storage_entry *entry)
-{
-    struct listing *l = list->data;
-    size_t n = strlen(l->names);
-    snprintf(l->names + n, sizeof l->names - n, "%s|", entry->key);
-    l->size += entry->size;
-    l->time_ms = entry->time_ms;
-    snprintf(l->upload_id, sizeof l->upload_id, "%s", entry->upload_id ? entry->upload_id : "");
-    return ++l->n != l->stop_after;
-}
-
-static void on_list_done(struct storage_list *list, const struct error *err)
-{
-    struct listing *l = list->data;
-    l->done++;
-    if (err)
-        l->err = *err;
-}
 
 static struct listing run_list(struct world *world, enum storage_list_kind kind, const char *prefix,
                                int stop_after)
