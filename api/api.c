@@ -34,11 +34,13 @@ static void release(void *data)
 {
     struct api *api = data;
     pg_client_close(api->pg, NULL, NULL);
+    pg_client_close(api->probe, NULL, NULL);
     redis_client_close(api->redis, NULL, NULL);
     file_checks_free(api->files);
     http_server_free(api->http);
     listen_close(&api->listening);
     api->pg = NULL;
+    api->probe = NULL;
     api->redis = NULL;
     api->files = NULL;
     api->http = NULL;
@@ -82,7 +84,11 @@ static int connect_clients(struct api *api, struct error *err)
                                   .connect_timeout_ms = 2000,
                                   .command_timeout_ms = 2000,
                                   .on_state = on_redis_state};
+    struct pg_options probe = pg;
+    probe.max_connections = 1;
     int rc = pg_client_new(api->loop, &pg, &api->pg, err);
+    if (rc == 0)
+        rc = pg_client_new(api->loop, &probe, &api->probe, err);
     if (rc) {
         error_context(err, "BM_DATABASE_URL");
         return rc;

@@ -20,6 +20,7 @@ struct api {
     struct listen_socket listening;
     struct http_server *http;
     struct pg_client *pg;
+    struct pg_client *probe; /* /readyz alone: it must not stand in line behind large answers */
     struct redis_client *redis;
     struct file_checks *files;
     uv_signal_t terminate, interrupt;

@@ -64,7 +64,7 @@ void health_ready(struct api *api, struct http_request *request)
     static const struct pg_statement probe = {.sql = "SELECT 1"};
     static const char *const ping[] = {"PING"};
     struct readiness *r = calloc(1, sizeof *r);
-    struct pg_request *question = r ? pg_request_new(api->pg) : NULL;
+    struct pg_request *question = r ? pg_request_new(api->probe) : NULL;
     if (question == NULL) {
         free(r);
         http_reply_error(request, 503, "out of memory");

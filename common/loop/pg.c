@@ -116,7 +116,7 @@ static int64_t conn_deadline(const struct pg_client *client, const struct pg_con
     case PG_CONNECTING:
         return conn->deadline;
     case PG_READY:
-        return conn->in_flight.head ? conn->in_flight.head->sent_at + client->options.request_timeout_ms
+        return conn->in_flight.head ? conn->in_flight.head->begun_at + client->options.request_timeout_ms
                                     : INT64_MAX;
     case PG_CLOSED:
         break;
@@ -187,12 +187,11 @@ static void expire_conn(struct pg_client *client, struct pg_conn *conn)
         if (client->closing || conn->state != PG_READY || conn_deadline(client, conn) > now_ms(client))
             return;
         pg_conn_cancel(conn);
-        for (struct pg_request *r = conn->in_flight.head; r; r = r->next) {
-            if (r->sent_at + timeout_ms > now_ms(client) || r->err.code != 0)
-                continue;
-            error_set(&r->err, ERROR_TIMEOUT, true, "PostgreSQL: no answer within %lld ms",
+        struct pg_request *silent = conn->in_flight.head;
+        if (silent->err.code == 0) {
+            error_set(&silent->err, ERROR_TIMEOUT, true, "PostgreSQL: no answer within %lld ms",
                       (long long)timeout_ms);
-            pg_error_mark_maybe(&r->err);
+            pg_error_mark_maybe(&silent->err);
         }
         error_set(&err, ERROR_UNREACHABLE, true,
                   "PostgreSQL: the connection was closed, a request before this one got no answer within "
@@ -305,7 +304,7 @@ static void tell_failed(struct pg_client *client)
 /* Its oldest request takes long: what is sent behind it would wait for it. */
 static bool is_slow(const struct pg_client *client, const struct pg_conn *conn)
 {
-    return conn->in_flight.head && now_ms(client) - conn->in_flight.head->sent_at > SLOW_MS;
+    return conn->in_flight.head && now_ms(client) - conn->in_flight.head->begun_at > SLOW_MS;
 }
 
 static int load(const struct pg_client *client, const struct pg_conn *conn)

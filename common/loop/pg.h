@@ -46,9 +46,9 @@ struct pg_results {
  * why, else err is NULL:
  *
  *   ERROR_UNREACHABLE  a connection can't be had or was lost; retryable
- *   ERROR_TIMEOUT      no answer within request_timeout_ms: the connection was closed, the server asked to
- *                      cancel, other requests on it get ERROR_UNREACHABLE; retryable
- *   ERROR_CANCELLED    the client was closed; retryable
+ *   ERROR_TIMEOUT      no answer within request_timeout_ms, which begin when those sent before it on its
+ *                      connection are answered: the connection was closed, the server asked to cancel, other
+ * requests on it get ERROR_UNREACHABLE; retryable ERROR_CANCELLED    the client was closed; retryable
  *   ERROR_DENIED       the server refuses the user or password, ERROR_NOT_FOUND it has no such database: told
  *                      at once, without waiting; retryable (people mend such things)
  *   ERROR_LIMIT        max_queued requests are waiting (retryable), or more than PG_REQUEST_MAX statements

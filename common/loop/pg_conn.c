@@ -424,7 +424,7 @@ void pg_conn_send(struct pg_conn *conn, struct pg_request *request)
         ok = send_item(conn, request, &request->items[i]);
     if (ok)
         ok = PQpipelineSync(conn->pq);
-    request->sent_at = (int64_t)uv_now(conn->client->loop);
+    request->begun_at = (int64_t)uv_now(conn->client->loop);
     if (!ok) {
         /* without its sync nothing of it can be committed, so no "maybe" */
         error_set(&request->err, ERROR_UNREACHABLE, true, "PostgreSQL: sending: %s",
@@ -491,6 +491,11 @@ static void on_sync(struct pg_conn *conn)
     struct pg_request *request = pg_list_pop(&conn->in_flight);
     if (request->lost_prepared)
         conn->unprepared = true;
+    if (conn->in_flight.head) {
+        /* the server begins with it now, and so does its time */
+        uv_update_time(conn->client->loop);
+        conn->in_flight.head->begun_at = (int64_t)uv_now(conn->client->loop);
+    }
     pg_client_on_answer(conn->client, request);
 }
 

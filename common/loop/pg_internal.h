@@ -28,7 +28,7 @@ struct pg_request {
     int n;
     struct pg_item items[PG_REQUEST_MAX];
     int64_t queued_at;
-    int64_t sent_at;
+    int64_t begun_at;   /* sent, and the one before it on that connection answered */
     int done;           /* items answered */
     bool prepare_done;  /* the Parse of items[done] is answered */
     bool lost_prepared; /* a prepared statement was not there, or no longer fits */

@@ -51,7 +51,8 @@ def test_handed_to_the_host_that_has_it(bm, source):
         first.pause()
         wait_for(lambda: not bm.value("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
                                       "AND state = 'active' AND application_name LIKE 'backup-worker%'"))  # fmt: skip
-        if bm.rows(backup)[0]["status"] == "pending":
+        place = bm.redis.client().hget("bm:{default}:jobs", f"upload:{row['id']}") or ""
+        if bm.rows(backup)[0]["status"] == "pending" and place.startswith(("retry:", "ready:")):
             return True
         first.resume()
         return False

@@ -561,6 +561,18 @@ static void test_request_timeout(void **state)
     pg_request_send(r, on_tally, &t);
     wait_for(f, &t, 1);
     assert_int_equal(t.answers, 1);
+    /* one sent behind the silent one had no time of its own yet */
+    struct tally silent = {0}, behind = {0};
+    for (struct tally *each = &silent; each; each = each == &silent ? &behind : NULL) {
+        r = request(f);
+        pg_request_add(r, UNNAMED("SELECT pg_sleep(600)", 0), NULL);
+        pg_request_send(r, on_tally, each);
+    }
+    wait_for(f, &silent, 1);
+    wait_for(f, &behind, 1);
+    assert_int_equal(silent.err.code, ERROR_TIMEOUT);
+    assert_int_equal(behind.err.code, ERROR_UNREACHABLE);
+    assert_true(pg_maybe_committed(&behind.err));
     /* nobody waits for it on the server any more either */
     while (must_get(f, "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'") > 0)
         ;
