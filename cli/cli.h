@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "auth/secrets.h"
 #include "base/error.h"
 #include "base/settings.h"
 #include "loop/pg.h"
@@ -22,6 +23,7 @@ struct cli {
     uv_loop_t loop;
     struct pg_client *pg; /* use cli_pg and cli_redis */
     struct redis_client *redis;
+    struct secrets *secrets; /* use cli_secret */
 };
 
 /* --name, or --name VALUE. column: where catalog commands put it in the row, NULL = the command asks for it.
@@ -88,6 +90,9 @@ struct redis_client *cli_redis(struct cli *cli, struct error *err);
 /* A request of one statement, run to its end. *ret_result: PQclear it. */
 int cli_query(struct cli *cli, const char *sql, int n_params, const char *const *values,
               PGresult **ret_result, struct error *err);
+
+/* Fetches a secret, waiting for it. *ret_secret: free it with secret_free. Errors as secrets.h says. */
+int cli_secret(struct cli *cli, const char *reference, char **ret_secret, struct error *err);
 
 /* Exit status for an error: 2 for what a person must say differently, else 1. */
 int cli_exit_status(const struct error *err);

@@ -236,7 +236,7 @@ static void check_postgresql_source(struct doctor *d, const char *check, const j
     char *password = NULL;
     char port[16] = "";
     const char *reference = text_of(row, "password_ref");
-    if (reference && secret_resolve(reference, d->cli->settings.credentials_default, &password, &err)) {
+    if (reference && cli_secret(d->cli, reference, &password, &err)) {
         doctor_find(d, DOCTOR_WARN, check,
                     "run doctor with the worker's user and environment, or repair the secret", "%s",
                     err.message);

@@ -175,6 +175,7 @@ int main(int argc, char **argv)
     int status = run(&cli, argc, argv);
     pg_client_close(cli.pg, NULL, NULL);
     redis_client_close(cli.redis, NULL, NULL);
+    secrets_close(cli.secrets, NULL, NULL);
     uv_run(&cli.loop, UV_RUN_DEFAULT);
     uv_loop_close(&cli.loop);
     settings_deinit(&cli.settings);

@@ -1,5 +1,7 @@
 #include "cli.h"
 
+#include <string.h>
+
 struct pg_client *cli_pg(struct cli *cli, struct error *err)
 {
     if (cli->pg)
@@ -54,6 +56,50 @@ int cli_query(struct cli *cli, const char *sql, int n_params, const char *const 
     if (rc)
         return rc;
     *ret_result = copy.results[0];
+    return 0;
+}
+
+static struct secrets *open_secrets(struct cli *cli, struct error *err)
+{
+    struct secrets_options options = {.default_template = cli->settings.credentials_default};
+    if (cli->secrets == NULL)
+        secrets_new(&cli->loop, &options, &cli->secrets, err);
+    return cli->secrets;
+}
+
+struct asked {
+    bool done;
+    char *secret;
+    struct error err;
+};
+
+static void on_secret(void *data, const char *secret, const struct error *err)
+{
+    struct asked *asked = data;
+    asked->done = true;
+    if (err)
+        asked->err = *err;
+    else if ((asked->secret = strdup(secret)) == NULL)
+        error_set(&asked->err, ERROR_SYSTEM, true, "out of memory");
+}
+
+int cli_secret(struct cli *cli, const char *reference, char **ret_secret, struct error *err)
+{
+    struct asked asked = {0};
+    struct secrets_wait *wait;
+    struct secrets *secrets = open_secrets(cli, err);
+    if (secrets == NULL)
+        return err->code;
+    int rc = secrets_get(secrets, reference, on_secret, &asked, &wait, err);
+    if (rc)
+        return rc;
+    while (!asked.done)
+        uv_run(&cli->loop, UV_RUN_ONCE);
+    if (asked.err.code) {
+        *err = asked.err;
+        return err->code;
+    }
+    *ret_secret = asked.secret;
     return 0;
 }
 

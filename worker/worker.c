@@ -238,11 +238,15 @@ static int connect_servers(struct worker *w, struct error *err)
     const struct settings *s = w->settings;
     char name[300];
     snprintf(name, sizeof name, "backup-worker %.60s", w->id);
+    struct secrets_options secrets = {.default_template = s->credentials_default};
+    int rc = secrets_new(w->loop, &secrets, &w->secrets, err);
+    if (rc)
+        return rc;
     struct pg_options pg = {.url = s->database_url,
                             .application_name = name,
                             .max_connections = (int)s->database_connections,
                             .max_queued = 4096};
-    int rc = pg_client_new(w->loop, &pg, &w->pg, err);
+    rc = pg_client_new(w->loop, &pg, &w->pg, err);
     if (rc)
         return rc;
     struct redis_options redis = {
@@ -368,7 +372,9 @@ void worker_deinit(struct worker *w)
         uv_close((uv_handle_t *)&w->upkeep, NULL);
         uv_close((uv_handle_t *)&w->due, NULL);
     }
-    w->open_parts += (w->maintenance != NULL) + (w->pg != NULL) + (w->redis != NULL) + (w->bell != NULL);
+    w->open_parts += (w->maintenance != NULL) + (w->pg != NULL) + (w->redis != NULL) + (w->bell != NULL) +
+                     (w->secrets != NULL);
+    secrets_close(w->secrets, on_part_closed, w);
     maintenance_close(w->maintenance, on_part_closed, w);
     if (w->bell)
         redis_client_close(w->bell, on_part_closed, w);

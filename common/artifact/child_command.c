@@ -144,8 +144,7 @@ static void build_env(struct words *env, const struct source *source)
     bool own_words = is_dump || source_kind(source) == SOURCE_DIRECTORY; /* we read its messages */
     bool has_timeout = false;
     for (char **p = environ; p && *p; p++) {
-        if (is_withheld(*p, source) ||
-            (is_dump && is_set(source->password_ref) && value_of(*p, "PGPASSFILE")))
+        if (is_withheld(*p, source) || (source_has_password(source) && value_of(*p, "PGPASSFILE")))
             continue;
         if (own_words && (value_of(*p, "LC_ALL") || value_of(*p, "LC_MESSAGES") || value_of(*p, "LANGUAGE")))
             continue;
@@ -154,7 +153,7 @@ static void build_env(struct words *env, const struct source *source)
     }
     if (own_words)
         words_add(env, "LC_MESSAGES=C");
-    if (is_dump && is_set(source->password_ref)) {
+    if (source_has_password(source)) {
         char entry[64];
         snprintf(entry, sizeof entry, "PGPASSFILE=/proc/self/fd/%d", CHILD_PASSFILE_FD);
         words_add(env, entry);

@@ -1,5 +1,7 @@
 /*
- *   PREPARING    thread: secret, source file, staging file
+ *   ASKING       the source's password (or the key that decrypts it), where it has one
+ *      |
+ *   PREPARING    thread: password file, source file, staging file
  *      |
  *   RUNNING      child (not for a file) and, in a thread, its drain into the staging file
  *      |
@@ -33,12 +35,14 @@
 #include "artifact/drain.h"
 #include "artifact/last_words.h"
 #include "artifact/staging.h"
+#include "auth/fernet.h"
 #include "auth/secret.h"
+#include "auth/secrets.h"
 #include "base/clock.h"
 
 enum { KILL_GRACE_MS = 2000, PIPE_GRACE_MS = 5000, EXIT_GRACE_MS = 300000, PIPE_SIZE = 1024 * 1024 };
 
-enum state { PREPARING, RUNNING, CLOSING, ENDING };
+enum state { ASKING, PREPARING, RUNNING, CLOSING, ENDING };
 
 struct producer {
     struct producer_request *request;
@@ -46,6 +50,9 @@ struct producer {
     enum state state;
     int64_t started_ms;
     struct error err; /* the first failure */
+
+    struct secrets_wait *wait; /* ASKING */
+    char *password;            /* until PREPARING has put it into the password file */
 
     uv_work_t work;
     bool working;          /* a job of ours is in the thread pool: its fields are the thread's */
@@ -153,17 +160,11 @@ static int prepare_path(struct producer *p, struct error *err)
 
 static int prepare_password(struct producer *p, struct error *err)
 {
-    const struct source *source = &p->request->source;
-    if (p->kind != SOURCE_POSTGRESQL || source->password_ref == NULL || source->password_ref[0] == '\0')
+    if (p->password == NULL)
         return 0;
-    char *password;
-    int rc = secret_resolve(source->password_ref, p->request->credentials_default, &password, err);
-    if (rc) {
-        error_context(err, "password of database %.200s", source->database_name);
-        return rc;
-    }
-    rc = child_passfile_open(password, &p->passfile_fd, err);
-    secret_free(password);
+    int rc = child_passfile_open(p->password, &p->passfile_fd, err);
+    secret_free(p->password);
+    p->password = NULL;
     return rc;
 }
 
@@ -209,6 +210,77 @@ static void discard(uv_work_t *work)
     if (p->drain.out_fd >= 0)
         staging_discard(r->staging_dir, r->backup_id, r->fence, p->drain.out_fd);
     p->drain.out_fd = -1;
+}
+
+/* --- the password --- */
+
+static void password_failed(struct producer *p, const struct error *err)
+{
+    struct error full = *err;
+    error_context(&full, "password of database %.200s", p->request->source.database_name);
+    fail(p, &full);
+}
+
+static void on_password(void *data, const char *secret, const struct error *err)
+{
+    struct producer *p = data;
+    struct error memory;
+    p->wait = NULL;
+    if (secret && (p->password = strdup(secret)) == NULL) {
+        error_set(&memory, ERROR_SYSTEM, true, "out of memory");
+        err = &memory;
+    }
+    if (err)
+        password_failed(p, err);
+    step(p);
+}
+
+static void on_legacy_key(void *data, const char *key, const struct error *err)
+{
+    struct producer *p = data;
+    const struct producer_request *r = p->request;
+    struct error wrong;
+    p->wait = NULL;
+    if (key && fernet_decrypt(r->source.password_encrypted, key, &p->password, &wrong)) {
+        wrong.retryable = true; /* people correct the key while the backup waits */
+        err = &wrong;
+    }
+    if (err) {
+        struct error full = *err;
+        error_context(&full, "decrypting it with BM_LEGACY_ENCRYPTION_KEY_REF (%.200s)", r->legacy_key_ref);
+        password_failed(p, &full);
+    }
+    step(p);
+}
+
+static bool is_set(const char *text)
+{
+    return text && text[0];
+}
+
+static int ask(struct producer *p, struct error *err)
+{
+    const struct producer_request *r = p->request;
+    if (!source_has_password(&r->source))
+        return 0;
+    if (is_set(r->source.password_ref))
+        return secrets_get(r->secrets, r->source.password_ref, on_password, p, &p->wait, err);
+    return secrets_get(r->secrets, r->legacy_key_ref, on_legacy_key, p, &p->wait, err);
+}
+
+static int check_password(const struct producer_request *r, struct error *err)
+{
+    if (!source_has_password(&r->source))
+        return 0;
+    if (is_set(r->source.password_ref))
+        return secrets_check(r->secrets, r->source.password_ref, err);
+    if (is_set(r->legacy_key_ref))
+        return secrets_check(r->secrets, r->legacy_key_ref, err);
+    return error_set(err, ERROR_NOT_FOUND, true,
+                     "the password of database %.200s is one that the older system encrypted: set "
+                     "BM_LEGACY_ENCRYPTION_KEY_REF to where its ENCRYPTION_KEY lives, or give the database a "
+                     "--password-ref",
+                     r->source.database_name);
 }
 
 /* --- the child --- */
@@ -490,6 +562,7 @@ static void start_running(struct producer *p)
 
 static void producer_free(struct producer *p)
 {
+    secret_free(p->password);
     part_digester_free(p->drain.digester);
     part_digests_free(p->drain.parts);
     child_command_deinit(&p->command);
@@ -512,9 +585,14 @@ static void finish(struct producer *p)
 
 static void step(struct producer *p)
 {
-    if (p->working)
+    if (p->working || p->wait)
         return;
-    if (p->state == PREPARING)
+    if (p->state == ASKING && p->err.code == 0) {
+        p->state = PREPARING;
+        submit(p, prepare);
+        return;
+    }
+    if (p->state == ASKING || p->state == PREPARING)
         start_running(p);
     if (p->state == RUNNING) {
         if (p->working)
@@ -556,12 +634,10 @@ int producer_start(struct producer_request *request, struct producer **ret_produ
     int rc = source_check(source, err);
     if (rc)
         return rc;
+    rc = check_password(request, err);
+    if (rc)
+        return rc;
     enum source_kind kind = source_kind(source);
-    if (kind == SOURCE_POSTGRESQL && source->password_ref && source->password_ref[0]) {
-        rc = secret_reference_check(source->password_ref, request->credentials_default, err);
-        if (rc)
-            return rc;
-    }
     struct producer *p = calloc(1, sizeof *p);
     struct part_digester *digester = part_digester_new();
     if (p == NULL || digester == NULL) {
@@ -594,10 +670,15 @@ int producer_start(struct producer_request *request, struct producer **ret_produ
     };
     atomic_store(&request->source_bytes, 0);
     atomic_store(&request->staged_bytes, 0);
+    rc = ask(p, err);
+    if (rc) {
+        producer_free(p);
+        return rc;
+    }
     uv_timer_init(request->loop, &p->timer);
     p->timer.data = p;
     p->open_handles = 1;
-    submit(p, prepare);
+    step(p);
     *ret_producer = p;
     return 0;
 }
@@ -607,6 +688,12 @@ void producer_cancel(struct producer *p)
     struct error err;
     error_set(&err, ERROR_CANCELLED, true, "production of the artifact was cancelled");
     fail(p, &err);
+    if (p->wait) {
+        secrets_forget(p->wait);
+        p->wait = NULL;
+        step(p); /* closes the handles: the end comes from the loop */
+        return;
+    }
     if (p->working && p->state != ENDING)
         (void)uv_cancel((uv_req_t *)&p->work);
     if (p->state == PREPARING || p->state == RUNNING)

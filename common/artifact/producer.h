@@ -21,6 +21,7 @@
 #include "base/error.h"
 
 struct producer;
+struct secrets;
 
 struct producer_result {
     uint64_t size;         /* of the staged file */
@@ -34,7 +35,9 @@ struct producer_request {
     struct source source;
     const char *pg_dump; /* programs to run: name or path */
     const char *tar;
-    const char *credentials_default;
+    struct secrets *secrets; /* where its password is asked for */
+    const char
+        *legacy_key_ref; /* BM_LEGACY_ENCRYPTION_KEY_REF, for source.password_encrypted; NULL or "" = none */
     const char *staging_dir;
     int64_t backup_id;
     int64_t fence;
@@ -50,7 +53,7 @@ struct producer_request {
      * has ended, every descriptor is closed. result is NULL on error:
      *   ERROR_UNREACHABLE / ERROR_NOT_FOUND / ERROR_DENIED, retryable: the source could not be reached,
      *     nothing was dumped (pg_dump's connection failed; source path missing or not readable; secret
-     *     missing)
+     *     missing; the older system's key missing or another one)
      *   ERROR_SOURCE, final: the dump could not be started or began and failed; the message has the exit
      *     status or signal and the child's own last words
      *   ERROR_INPUT, final: source path of the wrong kind, password that can't be passed on
@@ -62,7 +65,7 @@ struct producer_request {
 };
 
 /* request and all it points to stay unchanged until done. Errors of source_check and secret_reference_check
- * are returned here. */
+ * are returned here; ERROR_NOT_FOUND (retryable) for an encrypted password without legacy_key_ref. */
 int producer_start(struct producer_request *request, struct producer **ret_producer, struct error *err);
 
 /* Asks for an early end with ERROR_CANCELLED; done still runs, and nothing is left in the staging directory.

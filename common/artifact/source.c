@@ -106,6 +106,13 @@ enum source_kind source_kind(const struct source *source)
     return at < 0 ? SOURCE_COMMAND : kinds[at].kind;
 }
 
+bool source_has_password(const struct source *source)
+{
+    const char *reference = source->password_ref, *encrypted = source->password_encrypted;
+    return source_kind(source) == SOURCE_POSTGRESQL &&
+           ((reference && reference[0]) || (encrypted && encrypted[0]));
+}
+
 const char *source_extension(const char *db_type)
 {
     int at = find(db_type);

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -20,6 +21,9 @@ void keyring_free(struct keyring *keyring); /* overwrites; NULL is fine */
 /* name: the reference it came from, for messages. ERROR_INPUT: not 32 bytes; ERROR_LIMIT. A key twice is
  * fine. */
 int keyring_add(struct keyring *keyring, const char *text, const char *name, struct error *err);
+/* keyring has from's keys from now on, and from none. */
+void keyring_move(struct keyring *keyring, struct keyring *from);
+bool keyring_has(const struct keyring *keyring, const char *key_id);
 /* The id that keyring_seal uses; "" while empty. */
 const char *keyring_current_id(const struct keyring *keyring);
 

@@ -1,78 +1,132 @@
 #include "auth/secret.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-enum { SECRET_MAX = 64 * 1024, REFERENCE_MAX = 512 };
+#define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+#define DIGITS "0123456789"
 
-static const char *const forms = "write env:NAME or file:/absolute/path";
+static const char *const forms =
+    "write env:NAME, file:/absolute/path, vault:mount/path#field or aws-sm:id#field";
 
-/* What stands behind "scheme:" in reference, or NULL. */
-static const char *after(const char *reference, const char *scheme)
+static const struct {
+    const char *prefix;
+    enum secret_scheme scheme;
+} schemes[] = {
+    {"env:", SECRET_ENV}, {"file:", SECRET_FILE}, {"vault:", SECRET_VAULT}, {"aws-sm:", SECRET_AWS_SM}};
+
+enum { N_SCHEMES = sizeof schemes / sizeof *schemes };
+
+/* Index into schemes, or -1. */
+static int scheme_of(const char *reference)
 {
-    size_t n = strlen(scheme);
-    return strncmp(reference, scheme, n) == 0 ? reference + n : NULL;
+    for (int i = 0; i < N_SCHEMES; i++)
+        if (strncmp(reference, schemes[i].prefix, strlen(schemes[i].prefix)) == 0)
+            return i;
+    return -1;
+}
+
+static bool consists_of(const char *text, const char *characters)
+{
+    return text[0] != '\0' && text[strspn(text, characters)] == '\0';
 }
 
 static bool is_variable_name(const char *name)
 {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
-    if (name[0] == '\0' || strchr(letters, name[0]) == NULL)
-        return false;
-    return name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789")] == '\0';
+    return consists_of(name, LETTERS DIGITS "_") && strchr(DIGITS, name[0]) == NULL;
+}
+
+/* Parts between single slashes, none of them "." or "..". */
+static bool has_plain_parts(const char *path)
+{
+    for (const char *part = path; part; part = strchr(part, '/') ? strchr(part, '/') + 1 : NULL) {
+        size_t n = strcspn(part, "/");
+        if (n == 0 || (n == 1 && part[0] == '.') || (n == 2 && part[0] == '.' && part[1] == '.'))
+            return false;
+    }
+    return true;
 }
 
 /* A name that can go into a template without leaving the place the template names. */
 static bool is_bare_name(const char *name)
 {
-    if (name[0] == '\0' || name[0] == '/' || strstr(name, "..") != NULL)
-        return false;
-    return name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/-")] == '\0';
+    return consists_of(name, LETTERS DIGITS "._/-") && name[0] != '/' && strstr(name, "..") == NULL;
 }
 
-static bool has_scheme(const char *reference)
+/* What may stand in the path of a URL as it is (RFC 3986's pchar without '%'), so that nothing needs
+ * encoding; no comma either, which parts the references of BM_ENCRYPTION_KEY_REF. */
+static bool is_vault_place(const char *place)
 {
-    return after(reference, "env:") || after(reference, "file:") || after(reference, "vault:") ||
-           after(reference, "aws-sm:");
+    return consists_of(place, LETTERS DIGITS "-._~!$&'()*+;=:@/") && strchr(place, '/') &&
+           has_plain_parts(place);
 }
 
-static int check_full(const char *reference, struct error *err)
+/* A name or an ARN. */
+static bool is_aws_id(const char *id)
 {
-    const char *rest;
-    if ((rest = after(reference, "env:")) != NULL) {
-        if (!is_variable_name(rest))
-            return error_set(err, ERROR_INPUT, false, "%.300s: not the name of an environment variable; %s",
-                             reference, forms);
+    return consists_of(id, LETTERS DIGITS "/_+=.@:-");
+}
+
+static bool is_printable(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            return false;
+    return true;
+}
+
+/* Behind the scheme: the place, and the field where the scheme has fields. */
+static int split(const char *rest, bool has_field, struct secret_reference *out, struct error *err)
+{
+    const char *hash = has_field ? strchr(rest, '#') : NULL;
+    size_t n = hash ? (size_t)(hash - rest) : strlen(rest);
+    memcpy(out->place, rest, n);
+    out->place[n] = '\0';
+    out->field[0] = '\0';
+    if (hash == NULL)
         return 0;
-    }
-    if ((rest = after(reference, "file:")) != NULL) {
-        if (rest[0] != '/' || rest[1] == '\0')
-            return error_set(err, ERROR_INPUT, false, "%.300s: the path must be absolute; %s", reference,
-                             forms);
-        return 0;
-    }
-    return error_set(err, ERROR_UNSUPPORTED, false,
-                     "%.300s: this version does not read Vault or AWS Secrets Manager; %s", reference, forms);
+    if (hash[1] == '\0' || !is_printable(hash + 1))
+        return error_set(
+            err, ERROR_INPUT, false,
+            "%.300s: behind '#' stands the name of the field; leave '#' out for the whole secret", out->full);
+    strcpy(out->field, hash + 1); /* no longer than full, which it is a part of */
+    return 0;
 }
 
-/* The reference with its scheme, into full[REFERENCE_MAX]. */
-static int expand(const char *reference, const char *template, char *full, struct error *err)
+static int check_place(const struct secret_reference *r, struct error *err)
 {
-    if (reference == NULL || reference[0] == '\0')
-        return error_set(err, ERROR_INPUT, false, "empty secret reference: %s", forms);
-    if (strlen(reference) >= REFERENCE_MAX)
-        return error_set(err, ERROR_INPUT, false, "secret reference longer than %d bytes", REFERENCE_MAX - 1);
-    if (has_scheme(reference)) {
-        memcpy(full, reference, strlen(reference) + 1);
-        return check_full(full, err);
+    const char *wrong = NULL;
+    switch (r->scheme) {
+    case SECRET_ENV:
+        wrong = is_variable_name(r->place) ? NULL : "not the name of an environment variable";
+        break;
+    case SECRET_FILE:
+        wrong = r->place[0] == '/' && r->place[1] ? NULL : "the path must be absolute";
+        break;
+    case SECRET_VAULT:
+        wrong = is_vault_place(r->place) ? NULL : "not the mount and path of a secret (kv/databases/shop)";
+        break;
+    case SECRET_AWS_SM:
+        wrong = is_aws_id(r->place) ? NULL : "not the name or ARN of a secret";
+        break;
     }
-    if (!is_bare_name(reference))
+    if (wrong)
+        return error_set(err, ERROR_INPUT, false, "%.300s: %s; %s", r->full, wrong, forms);
+    return 0;
+}
+
+static int too_long(struct error *err)
+{
+    return error_set(err, ERROR_INPUT, false, "secret reference longer than %d bytes",
+                     SECRET_REFERENCE_SIZE - 1);
+}
+
+/* The bare name, put into the template. */
+static int expand(const char *name, const char *template, char *full, struct error *err)
+{
+    if (!is_bare_name(name))
         return error_set(err, ERROR_INPUT, false,
                          "not a secret reference (and not repeated here, it may be a secret): %s", forms);
     if (template == NULL || template[0] == '\0')
@@ -81,114 +135,45 @@ static int expand(const char *reference, const char *template, char *full, struc
                          "BM_CREDENTIALS_DEFAULT, for example file:/run/secrets/%%s; or %s",
                          forms);
     const char *hole = strstr(template, "%s");
-    if (!has_scheme(template) || hole == NULL || strchr(hole + 2, '%') || strchr(template, '%') != hole)
+    if (scheme_of(template) < 0 || hole == NULL || strchr(hole + 2, '%') || strchr(template, '%') != hole)
         return error_set(err, ERROR_INPUT, false,
                          "BM_CREDENTIALS_DEFAULT must be a reference with one %%s in it, for example "
                          "file:/run/secrets/%%s");
-    int n = snprintf(full, REFERENCE_MAX, "%.*s%s%s", (int)(hole - template), template, reference, hole + 2);
-    if (n >= REFERENCE_MAX)
-        return error_set(err, ERROR_INPUT, false, "secret reference longer than %d bytes", REFERENCE_MAX - 1);
-    return check_full(full, err);
+    int n =
+        snprintf(full, SECRET_REFERENCE_SIZE, "%.*s%s%s", (int)(hole - template), template, name, hole + 2);
+    return n < SECRET_REFERENCE_SIZE ? 0 : too_long(err);
 }
 
-static int resolve_variable(const char *reference, const char *name, char **ret_secret, struct error *err)
+int secret_reference_parse(const char *reference, const char *default_template, struct secret_reference *ret,
+                           struct error *err)
 {
-    const char *value = getenv(name);
-    if (value == NULL || value[0] == '\0')
-        return error_set(err, ERROR_NOT_FOUND, true, "%s: the variable is %s in this program's environment",
-                         reference, value ? "empty" : "not set");
-    if (strlen(value) > SECRET_MAX)
-        return error_set(err, ERROR_LIMIT, true, "%s: longer than %d bytes", reference, SECRET_MAX);
-    char *copy = strdup(value);
-    if (copy == NULL)
-        return error_set(err, ERROR_SYSTEM, true, "out of memory");
-    *ret_secret = copy;
-    return 0;
-}
-
-/* Up to size bytes until the end of the file; -1 with errno on error. */
-static ssize_t read_all(int fd, char *out, size_t size)
-{
-    size_t n = 0;
-    while (n < size) {
-        ssize_t got = read(fd, out + n, size - n);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -1;
-        if (got == 0)
-            break;
-        n += (size_t)got;
-    }
-    return (ssize_t)n;
-}
-
-static int secret_from_bytes(const char *reference, const char *bytes, size_t n, char **ret_secret,
-                             struct error *err)
-{
-    if (n > SECRET_MAX)
-        return error_set(err, ERROR_LIMIT, true, "%s: longer than %d bytes", reference, SECRET_MAX);
-    if (memchr(bytes, '\0', n))
-        return error_set(err, ERROR_INPUT, true, "%s: holds a zero byte, so it is not text", reference);
-    if (n > 0 && bytes[n - 1] == '\n')
-        n--;
-    if (n > 0 && bytes[n - 1] == '\r')
-        n--;
-    if (n == 0)
-        return error_set(err, ERROR_NOT_FOUND, true, "%s: the file is empty", reference);
-    char *copy = malloc(n + 1);
-    if (copy == NULL)
-        return error_set(err, ERROR_SYSTEM, true, "out of memory");
-    memcpy(copy, bytes, n);
-    copy[n] = '\0';
-    *ret_secret = copy;
-    return 0;
-}
-
-static int resolve_file(const char *reference, const char *path, char **ret_secret, struct error *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        int rc = error_errno(err, errno, "%s", reference);
-        if (fd >= 0)
-            close(fd);
+    struct secret_reference r = {0};
+    int rc = 0;
+    if (reference == NULL || reference[0] == '\0')
+        return error_set(err, ERROR_INPUT, false, "empty secret reference: %s", forms);
+    if (strlen(reference) >= SECRET_REFERENCE_SIZE)
+        return too_long(err);
+    if (scheme_of(reference) >= 0)
+        strcpy(r.full, reference);
+    else
+        rc = expand(reference, default_template, r.full, err);
+    if (rc)
         return rc;
-    }
-    if (!S_ISREG(st.st_mode)) {
-        close(fd);
-        return error_set(err, ERROR_INPUT, true, "%s: not a regular file", reference);
-    }
-    char *bytes = malloc(SECRET_MAX + 2);
-    if (bytes == NULL) {
-        close(fd);
-        return error_set(err, ERROR_SYSTEM, true, "out of memory");
-    }
-    ssize_t n = read_all(fd, bytes, SECRET_MAX + 2);
-    int rc = n < 0 ? error_errno(err, errno, "%s", reference)
-                   : secret_from_bytes(reference, bytes, (size_t)n, ret_secret, err);
-    explicit_bzero(bytes, SECRET_MAX + 2);
-    free(bytes);
-    close(fd);
+    int scheme = scheme_of(r.full);
+    r.scheme = schemes[scheme].scheme;
+    rc = split(r.full + strlen(schemes[scheme].prefix), r.scheme == SECRET_VAULT || r.scheme == SECRET_AWS_SM,
+               &r, err);
+    if (rc == 0)
+        rc = check_place(&r, err);
+    if (rc == 0)
+        *ret = r;
     return rc;
 }
 
 int secret_reference_check(const char *reference, const char *default_template, struct error *err)
 {
-    char full[REFERENCE_MAX];
-    return expand(reference, default_template, full, err);
-}
-
-int secret_resolve(const char *reference, const char *default_template, char **ret_secret, struct error *err)
-{
-    char full[REFERENCE_MAX];
-    int rc = expand(reference, default_template, full, err);
-    if (rc)
-        return rc;
-    const char *name = after(full, "env:");
-    if (name)
-        return resolve_variable(full, name, ret_secret, err);
-    return resolve_file(full, after(full, "file:"), ret_secret, err);
+    struct secret_reference r;
+    return secret_reference_parse(reference, default_template, &r, err);
 }
 
 void secret_free(char *secret)
@@ -197,4 +182,27 @@ void secret_free(char *secret)
         return;
     explicit_bzero(secret, strlen(secret));
     free(secret);
+}
+
+static void wipe(json_t *json)
+{
+    if (json->refcount != 1)
+        return;
+    if (json_is_string(json)) {
+        explicit_bzero((char *)json_string_value(json), json_string_length(json));
+    } else if (json_is_array(json)) {
+        for (size_t i = 0; i < json_array_size(json); i++)
+            wipe(json_array_get(json, i));
+    } else if (json_is_object(json)) {
+        const char *name;
+        json_t *value;
+        json_object_foreach(json, name, value) wipe(value);
+    }
+}
+
+void secret_json_free(json_t *json)
+{
+    if (json)
+        wipe(json);
+    json_decref(json);
 }

@@ -1,25 +1,36 @@
 /*
- * Secrets by reference: env:NAME, file:/path (read at each call, one trailing newline dropped); a bare name
- * is put into default_template ("vault:kv/%s") when that is set. vault: and aws-sm: are recognised and
- * refused as ERROR_UNSUPPORTED.
+ * References to secrets: env:NAME, file:/absolute/path, vault:mount/path#field, aws-sm:id#field; a bare name
+ * is put into default_template (BM_CREDENTIALS_DEFAULT, "vault:kv/%s"). Syntax only: secrets.h fetches what
+ * they name.
  */
 #pragma once
 
+#include <jansson.h>
+
 #include "base/error.h"
 
-/*
- * Syntax only: ERROR_INPUT names the forms that can be used. The reference itself is repeated in the message
- * only when it begins with a known scheme: anything else may be a literal secret in the wrong place.
- * default_template may be NULL or "".
- */
-int secret_reference_check(const char *reference, const char *default_template, struct error *err);
+enum { SECRET_REFERENCE_SIZE = 513 };
+
+enum secret_scheme { SECRET_ENV, SECRET_FILE, SECRET_VAULT, SECRET_AWS_SM };
+
+struct secret_reference {
+    enum secret_scheme scheme;
+    char full[SECRET_REFERENCE_SIZE];  /* with its scheme, the template applied: for messages */
+    char place[SECRET_REFERENCE_SIZE]; /* variable, path, mount/path, or id */
+    char field[SECRET_REFERENCE_SIZE]; /* behind '#'; "" = none */
+};
 
 /*
- * Blocking (a small file at most). *ret_secret is malloc'ed: free it with secret_free. A missing, empty or
- * unreadable variable or file is ERROR_NOT_FOUND / ERROR_DENIED / ... (retryable: people repair secrets); the
- * message names the reference, never the value. Bound: 64 KiB.
+ * ERROR_INPUT names the forms that can be used. The reference itself is repeated in the message only when it
+ * begins with a known scheme: anything else may be a literal secret in the wrong place. default_template may
+ * be NULL or "".
  */
-int secret_resolve(const char *reference, const char *default_template, char **ret_secret, struct error *err);
+int secret_reference_parse(const char *reference, const char *default_template, struct secret_reference *ret,
+                           struct error *err);
+/* The same, for the answer alone. */
+int secret_reference_check(const char *reference, const char *default_template, struct error *err);
 
 /* Overwrites and frees; NULL is fine. */
 void secret_free(char *secret);
+/* json_decref, after the strings that nobody else holds were overwritten; NULL is fine. */
+void secret_json_free(json_t *json);

@@ -50,5 +50,8 @@ int secrets_get(struct secrets *secrets, const char *reference, secrets_done_fn 
                 struct secrets_wait **ret_wait, struct error *err);
 void secrets_forget(struct secrets_wait *wait);
 
+/* secret_reference_check with the store's template. */
+int secrets_check(const struct secrets *secrets, const char *reference, struct error *err);
+
 /* Drops what is kept for this reference: the next get fetches it anew (the store refused it). */
 void secrets_invalidate(struct secrets *secrets, const char *reference);

@@ -72,6 +72,11 @@ static const struct option_row options[] = {
      "base of relative paths without a base_path"},
     {"BM_CREDENTIALS_DEFAULT", TEXT, AT(credentials_default), SETTINGS_WORKER | SETTINGS_CLI, false, "", 0, 0,
      "how a bare name in credentials_ref is resolved, e.g. vault:kv/%s"},
+    {"BM_ENCRYPTION_KEY_REF", TEXT, AT(encryption_key_ref), SETTINGS_WORKER | SETTINGS_CLI, false, "", 0, 0,
+     "where the keys of encrypted storage_config live (32 bytes, base64 or hex), e.g. file:/run/secrets/key; "
+     "several, comma-separated, while keys are changed: the first encrypts"},
+    {"BM_LEGACY_ENCRYPTION_KEY_REF", TEXT, AT(legacy_encryption_key_ref), SETTINGS_WORKER | SETTINGS_CLI,
+     false, "", 0, 0, "where the older system's ENCRYPTION_KEY lives, for its encrypted passwords"},
     {"BM_PG_DUMP", TEXT, AT(pg_dump), SETTINGS_WORKER | SETTINGS_CLI, false, "pg_dump", 0, 0,
      "pg_dump to run"},
     {"BM_TAR", TEXT, AT(tar), SETTINGS_WORKER | SETTINGS_CLI, false, "tar", 0, 0, "tar to run"},

@@ -28,7 +28,9 @@ struct settings {
     char *listen;
     char *legacy_base_path;
     char *credentials_default;
-    char *pg_dump; /* path or name of the dump programs */
+    char *encryption_key_ref;        /* references, comma-separated; the first key encrypts */
+    char *legacy_encryption_key_ref; /* the older system's ENCRYPTION_KEY (Fernet) */
+    char *pg_dump;                   /* path or name of the dump programs */
     char *tar;
     enum log_level log_level;
     enum log_format log_format;

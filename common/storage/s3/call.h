@@ -16,6 +16,7 @@
 #include "auth/access.h"
 #include "auth/sigv4.h"
 #include "storage/s3/config.h"
+#include "storage/s3/errors.h"
 
 #define S3_CALL_MAX_WAIT_MS 20000
 #define S3_EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -32,9 +33,7 @@ struct s3_session {
     const char *credentials_ref; /* the location's, else the config's; NULL = the chain */
     char *sse_customer_key;      /* base64, fetched by s3_session_open where the config asks for it */
     char *sse_customer_key_md5;
-    struct secrets_wait *key_wait;                        /* private */
-    void (*on_open)(void *data, const struct error *err); /* private */
-    void *data;
+    struct s3_opening *opening; /* private */
 };
 
 /* Loads and checks the location, joins its group. 0 or a negative code; no callback. */
@@ -76,7 +75,7 @@ struct s3_ask {
     const char *expect_root;
     size_t response_max; /* 0 = 1 MiB */
     int (*on_body)(void *data, const void *bytes, size_t size, struct error *err);
-    bool once; /* no tries of its own (a body that was given to a sink can't be begun again) */
+    bool once; /* no tries of its own. Also without it: none once on_body was given anything */
     _Atomic uint64_t *bytes_sent;
     /* answer: NULL when no answer came. err: NULL for 2xx; else classed, message with status, code, request
      * id and bucket, e.g. "PutObject to bucket 'b': 403 AccessDenied: Access Denied. (request 17A...)". */
@@ -88,5 +87,5 @@ int s3_call_start(struct s3_session *session, const struct s3_ask *ask, struct s
                   struct error *err);
 void s3_call_cancel(struct s3_call *call); /* done runs from the loop with ERROR_CANCELLED */
 
-/* Class of an error answer; fills err (code, retryable, native, message without context). Pure, for tests. */
-int s3_error_classify(int status, const char *code, const char *message, struct error *err);
+/* For tests: backoff between tries; default 500 and 8000. */
+void s3_call_set_backoff(int64_t base_ms, int64_t cap_ms);

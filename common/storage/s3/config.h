@@ -44,6 +44,8 @@ struct s3_config {
     bool https;
     bool virtual_hosted;
     char region[64];
+    bool region_said;     /* by storage_config or the endpoint; false: region is the preset's default */
+    const char *endpoint; /* as storage_config says it, else the preset's: names the service */
     /* strings below point into the location's config */
     const char *bucket, *profile, *ca_file, *credentials_ref;
     const char *access_key_id, *secret_access_key, *session_token;

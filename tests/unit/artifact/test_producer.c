@@ -24,6 +24,7 @@
 
 #include "artifact/producer.h"
 #include "artifact/staging.h"
+#include "auth/secrets.h"
 
 static char root[64];
 static char staging[80];
@@ -32,6 +33,7 @@ static bool can_mount;
 struct run {
     struct producer_request request;
     struct producer *producer;
+    struct secrets *secrets;
     uv_timer_t watch;
     uint64_t cancel_at; /* source bytes; 0 = never */
     int done;
@@ -51,6 +53,7 @@ static void on_done(void *data, const struct producer_result *result, const stru
     else
         run->err = *err;
     run->producer = NULL;
+    secrets_close(run->secrets, NULL, NULL);
     uv_close((uv_handle_t *)&run->watch, NULL);
 }
 
@@ -66,7 +69,9 @@ static void produce(struct run *run)
     uv_loop_t loop;
     struct error err = {0};
     assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(secrets_new(&loop, &(struct secrets_options){0}, &run->secrets, &err), 0);
     run->request.loop = &loop;
+    run->request.secrets = run->secrets;
     if (run->request.pg_dump == NULL)
         run->request.pg_dump = "pg_dump";
     run->request.tar = "tar";
@@ -358,10 +363,26 @@ static void descriptions_that_make_no_sense_are_refused_at_once(void **state)
     struct producer *producer = NULL;
     struct producer_request request = {.source = {.db_type = "command", .source_argv = "[]"}};
     assert_int_equal(producer_start(&request, &producer, &err), ERROR_INPUT);
+    uv_loop_t loop;
+    struct secrets *secrets;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(secrets_new(&loop, &(struct secrets_options){0}, &secrets, &err), 0);
     struct producer_request vault = {
+        .loop = &loop,
+        .secrets = secrets,
         .source = {.db_type = "postgresql", .database_name = "x", .password_ref = "vault:a#b"}};
-    assert_int_equal(producer_start(&vault, &producer, &err), ERROR_UNSUPPORTED);
+    assert_int_equal(producer_start(&vault, &producer, &err), ERROR_INPUT);
+    struct producer_request encrypted = {
+        .loop = &loop,
+        .secrets = secrets,
+        .source = {.db_type = "postgresql", .database_name = "x", .password_encrypted = "gAAAA"}};
+    assert_int_equal(producer_start(&encrypted, &producer, &err), ERROR_NOT_FOUND);
+    assert_true(err.retryable);
+    assert_non_null(strstr(err.message, "BM_LEGACY_ENCRYPTION_KEY_REF"));
     assert_null(producer);
+    secrets_close(secrets, NULL, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
 }
 
 /* --- cancel --- */

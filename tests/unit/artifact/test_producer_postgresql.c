@@ -15,6 +15,7 @@
 
 #include "artifact/producer.h"
 #include "artifact/staging.h"
+#include "auth/secrets.h"
 
 #define PASSWORD "pass:wo\\rd *#'\""
 
@@ -93,6 +94,7 @@ static int stop_server(void **state)
 struct run {
     struct producer_request request;
     struct producer *producer;
+    struct secrets *secrets;
     uv_timer_t watch;
     bool terminate; /* pg_dump's backend, in mid dump */
     bool ok;
@@ -108,6 +110,7 @@ static void on_done(void *data, const struct producer_result *result, const stru
         run->result = *result;
     else
         run->err = *err;
+    secrets_close(run->secrets, NULL, NULL);
     uv_close((uv_handle_t *)&run->watch, NULL);
 }
 
@@ -129,8 +132,10 @@ static void dump(struct run *run, const char *database_name, const char *passwor
     uv_loop_t loop;
     struct error err;
     assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(secrets_new(&loop, &(struct secrets_options){0}, &run->secrets, &err), 0);
     run->request =
         (struct producer_request){.loop = &loop,
+                                  .secrets = run->secrets,
                                   .source = {.db_type = "postgresql",
                                              .host = host,
                                              .port = 5432,

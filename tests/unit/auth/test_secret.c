@@ -5,22 +5,9 @@
 
 #include <cmocka.h>
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "auth/secret.h"
-
-static char path[] = "/tmp/test_secret.XXXXXX";
-
-static void write_file(const char *data, size_t n)
-{
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_int_equal(fwrite(data, 1, n, f), n);
-    assert_int_equal(fclose(f), 0);
-}
 
 static void references_are_checked(void **state)
 {
@@ -43,15 +30,34 @@ static void references_are_checked(void **state)
         {"name", "file:/run/secrets/%s", 0},
         {"name", "env:BACKUP_%s", 0},
         {"name-with-dash", "env:%s", ERROR_INPUT},
-        {"name", "vault:kv/%s", ERROR_UNSUPPORTED},
+        {"name", "vault:kv/%s", 0},
+        {"name", "vault:%s", ERROR_INPUT},
         {"name", "file:/run/secrets/x", ERROR_INPUT},
         {"name", "file:/%s/%s", ERROR_INPUT},
         {"name", "file:/%d/%s", ERROR_INPUT},
         {"name", "%s", ERROR_INPUT},
         {"../../etc/shadow", "file:/run/secrets/%s", ERROR_INPUT},
         {"/etc/shadow", "file:/run/secrets%s", ERROR_INPUT},
-        {"vault:kv/db#password", NULL, ERROR_UNSUPPORTED},
-        {"aws-sm:id#field", NULL, ERROR_UNSUPPORTED},
+        {"vault:kv/db#password", NULL, 0},
+        {"vault:kv/db", NULL, 0},
+        {"vault:kv", NULL, ERROR_INPUT},
+        {"vault:", NULL, ERROR_INPUT},
+        {"vault:/kv/db", NULL, ERROR_INPUT},
+        {"vault:kv//db", NULL, ERROR_INPUT},
+        {"vault:kv/db/", NULL, ERROR_INPUT},
+        {"vault:kv/../sys/seal", NULL, ERROR_INPUT},
+        {"vault:kv/./db", NULL, ERROR_INPUT},
+        {"vault:kv/a%2fb", NULL, ERROR_INPUT},
+        {"vault:kv/a?version=1", NULL, ERROR_INPUT},
+        {"vault:kv/a b", NULL, ERROR_INPUT},
+        {"vault:kv/db#", NULL, ERROR_INPUT},
+        {"vault:kv/db#a\nb", NULL, ERROR_INPUT},
+        {"aws-sm:id#field", NULL, 0},
+        {"aws-sm:id", NULL, 0},
+        {"aws-sm:", NULL, ERROR_INPUT},
+        {"aws-sm:#field", NULL, ERROR_INPUT},
+        {"aws-sm:a b", NULL, ERROR_INPUT},
+        {"aws-sm:\"}", NULL, ERROR_INPUT},
         {"http://host/secret", NULL, ERROR_INPUT},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -75,96 +81,61 @@ static void what_may_be_a_secret_is_not_repeated(void **state)
     }
 }
 
-static void variables_are_read(void **state)
-{
-    (void)state;
-    char *secret = NULL;
-    struct error err = {0};
-    setenv("TEST_SECRET", "hunter2\n", 1);
-    assert_int_equal(secret_resolve("env:TEST_SECRET", NULL, &secret, &err), 0);
-    assert_string_equal(secret, "hunter2\n");
-    secret_free(secret);
-    assert_int_equal(secret_resolve("SECRET", "env:TEST_%s", &secret, &err), 0);
-    secret_free(secret);
-    setenv("TEST_SECRET", "", 1);
-    secret = NULL;
-    assert_int_equal(secret_resolve("env:TEST_SECRET", NULL, &secret, &err), ERROR_NOT_FOUND);
-    unsetenv("TEST_SECRET");
-    assert_int_equal(secret_resolve("env:TEST_SECRET", NULL, &secret, &err), ERROR_NOT_FOUND);
-    assert_true(err.retryable);
-    assert_non_null(strstr(err.message, "env:TEST_SECRET"));
-    assert_null(secret);
-    secret_free(NULL);
-}
-
-static void files_are_read_at_each_call(void **state)
+static void references_have_parts(void **state)
 {
     (void)state;
     static const struct {
-        const char *data;
-        size_t n;
-        const char *secret;
-        int code;
+        const char *reference, *template;
+        enum secret_scheme scheme;
+        const char *place, *field;
     } cases[] = {
-        {"hunter2", 7, "hunter2", 0},     {"hunter2\n", 8, "hunter2", 0},
-        {"hunter2\r\n", 9, "hunter2", 0}, {"two\nlines\n\n", 11, "two\nlines\n", 0},
-        {" spaced ", 8, " spaced ", 0},   {"", 0, NULL, ERROR_NOT_FOUND},
-        {"\n", 1, NULL, ERROR_NOT_FOUND}, {"a\0b", 3, NULL, ERROR_INPUT},
+        {"env:A#b", NULL, SECRET_ENV, NULL, NULL},
+        {"file:/run/a#b", NULL, SECRET_FILE, "/run/a#b", ""},
+        {"vault:kv/databases/shop#password", NULL, SECRET_VAULT, "kv/databases/shop", "password"},
+        {"vault:kv/shop", NULL, SECRET_VAULT, "kv/shop", ""},
+        {"vault:kv/shop#a#b", NULL, SECRET_VAULT, "kv/shop", "a#b"},
+        {"shop", "vault:kv/%s#password", SECRET_VAULT, "kv/shop", "password"},
+        {"aws-sm:prod/shop#password", NULL, SECRET_AWS_SM, "prod/shop", "password"},
+        {"aws-sm:arn:aws:secretsmanager:eu-south-1:123456789012:secret:shop-AbCdEf", NULL, SECRET_AWS_SM,
+         "arn:aws:secretsmanager:eu-south-1:123456789012:secret:shop-AbCdEf", ""},
     };
-    char reference[64];
-    snprintf(reference, sizeof reference, "file:%s", path);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char *secret = NULL;
+        struct secret_reference r;
         struct error err = {0};
-        write_file(cases[i].data, cases[i].n);
-        assert_int_equal(secret_resolve(reference, NULL, &secret, &err), cases[i].code);
-        if (cases[i].secret)
-            assert_string_equal(secret, cases[i].secret);
-        else
-            assert_null(secret);
-        if (cases[i].code)
-            assert_true(err.retryable);
-        secret_free(secret);
+        int rc = secret_reference_parse(cases[i].reference, cases[i].template, &r, &err);
+        if (cases[i].place == NULL) {
+            assert_int_equal(rc, ERROR_INPUT);
+            continue;
+        }
+        if (rc)
+            fail_msg("%s: %s", cases[i].reference, err.message);
+        assert_int_equal(r.scheme, cases[i].scheme);
+        assert_string_equal(r.place, cases[i].place);
+        assert_string_equal(r.field, cases[i].field);
     }
 }
 
-static void files_have_a_bound(void **state)
+static void the_longest_reference(void **state)
 {
     (void)state;
-    char reference[64];
-    snprintf(reference, sizeof reference, "file:%s", path);
-    size_t max = 64 * 1024;
-    char *data = malloc(max + 1);
-    assert_non_null(data);
-    memset(data, 'x', max + 1);
-    char *secret = NULL;
-    struct error err = {0};
-    write_file(data, max);
-    assert_int_equal(secret_resolve(reference, NULL, &secret, &err), 0);
-    assert_int_equal(strlen(secret), max);
-    secret_free(secret);
-    secret = NULL;
-    write_file(data, max + 1);
-    assert_int_equal(secret_resolve(reference, NULL, &secret, &err), ERROR_LIMIT);
-    assert_null(secret);
-    free(data);
-    assert_int_equal(secret_resolve("file:/nowhere/at/all", NULL, &secret, &err), ERROR_NOT_FOUND);
-    assert_true(err.retryable);
-    assert_int_equal(secret_resolve("file:/tmp", NULL, &secret, &err), ERROR_INPUT);
+    char text[SECRET_REFERENCE_SIZE + 1] = "vault:a/";
+    struct secret_reference r;
+    memset(text + 8, 'x', SECRET_REFERENCE_SIZE - 1 - 8);
+    assert_int_equal(secret_reference_parse(text, NULL, &r, NULL), 0);
+    text[SECRET_REFERENCE_SIZE - 1] = 'x';
+    assert_int_equal(secret_reference_parse(text, NULL, &r, NULL), ERROR_INPUT);
+    memcpy(text, "xxxxxxxx", 8);
+    text[SECRET_REFERENCE_SIZE - 1] = '\0';
+    assert_int_equal(secret_reference_parse(text, "vault:a/%s", &r, NULL), ERROR_INPUT);
 }
 
 int main(void)
 {
-    int fd = mkstemp(path);
-    if (fd < 0)
-        return 1;
-    close(fd);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(references_are_checked), cmocka_unit_test(what_may_be_a_secret_is_not_repeated),
-        cmocka_unit_test(variables_are_read),     cmocka_unit_test(files_are_read_at_each_call),
-        cmocka_unit_test(files_have_a_bound),
+        cmocka_unit_test(references_are_checked),
+        cmocka_unit_test(what_may_be_a_secret_is_not_repeated),
+        cmocka_unit_test(references_have_parts),
+        cmocka_unit_test(the_longest_reference),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    unlink(path);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,83 @@
+#include "storage/s3/learned.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ENTRIES 256
+
+struct entry {
+    char place[640]; /* endpoint, and a blank and the bucket for a region; "" = free */
+    char region[64];
+    int64_t offset_ms;
+};
+
+static struct entry table[ENTRIES];
+static size_t next; /* the one to give up next */
+
+/* False when it doesn't fit: then nothing is remembered. */
+static bool place_of(const struct s3_config *config, const char *bucket, char *out, size_t size)
+{
+    int n = snprintf(out, size, "%s %s", config->endpoint, bucket);
+    return n > 0 && (size_t)n < size;
+}
+
+static struct entry *find(const char *place)
+{
+    for (size_t i = 0; i < ENTRIES; i++)
+        if (strcmp(table[i].place, place) == 0)
+            return &table[i];
+    return NULL;
+}
+
+static struct entry *find_or_add(const char *place)
+{
+    struct entry *entry = find(place);
+    if (entry)
+        return entry;
+    entry = &table[next];
+    next = (next + 1) % ENTRIES;
+    *entry = (struct entry){0};
+    memcpy(entry->place, place, strlen(place) + 1);
+    return entry;
+}
+
+const char *s3_learned_region(const struct s3_config *config)
+{
+    char place[sizeof table[0].place];
+    if (!place_of(config, config->bucket, place, sizeof place))
+        return NULL;
+    const struct entry *entry = find(place);
+    return entry ? entry->region : NULL;
+}
+
+void s3_learn_region(const struct s3_config *config, const char *region)
+{
+    char place[sizeof table[0].place];
+    if (!place_of(config, config->bucket, place, sizeof place))
+        return;
+    struct entry *entry = find_or_add(place);
+    snprintf(entry->region, sizeof entry->region, "%s", region);
+}
+
+int64_t s3_learned_clock_ms(const struct s3_config *config)
+{
+    char place[sizeof table[0].place];
+    if (!place_of(config, "", place, sizeof place))
+        return 0;
+    const struct entry *entry = find(place);
+    return entry ? entry->offset_ms : 0;
+}
+
+void s3_learn_clock_ms(const struct s3_config *config, int64_t offset_ms)
+{
+    char place[sizeof table[0].place];
+    if (place_of(config, "", place, sizeof place))
+        find_or_add(place)->offset_ms = offset_ms;
+}
+
+void s3_learned_forget(void)
+{
+    memset(table, 0, sizeof table);
+    next = 0;
+}
