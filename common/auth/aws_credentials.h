@@ -10,8 +10,9 @@
  * proxy.
  *
  * A referenced secret holds, as text: a JSON object {"access_key_id", "secret_access_key", "session_token"?}
- * (also AccessKeyId/SecretAccessKey/SessionToken|Token, aws_access_key_id/..., keyId/applicationKey), or an
- * AWS credentials file ([default] or the only section), or one line "ID:SECRET[:TOKEN]".
+ * (also AccessKeyId/SecretAccessKey/SessionToken|Token, aws_access_key_id/..., keyId/applicationKey, names in
+ * capitals as in the environment), or an AWS credentials file ([default] or the only section), or one line
+ * "ID:SECRET[:TOKEN]" (a secret with ':' in it needs the JSON form).
  */
 #pragma once
 

@@ -91,9 +91,10 @@ struct storage_get {
     struct storage_location location;
     const char *key;
     int target_fd; /* written from offset 0 (pwrite); -1 = nowhere: the object is read for its digest only */
-    bool target_is_stream;   /* target_fd is a pipe or socket; the program ignores SIGPIPE */
-    uint64_t offset, length; /* a range: length 0 = the whole object from offset on. size and sha256 are of
-                                the range; target_fd is written from 0 all the same */
+    bool target_is_stream; /* target_fd is a pipe or socket; the program ignores SIGPIPE */
+    /* A range: length 0 = the whole object from offset on. What lies beyond the object's end isn't there:
+     * size tells. size and sha256 are of the range; target_fd is written from 0 all the same. */
+    uint64_t offset, length;
     _Atomic uint64_t bytes_done;
     void (*done)(struct storage_get *get, uint64_t size, const char *sha256, const struct error *err);
     void *data;

@@ -4,26 +4,24 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/digest.h"
 #include "storage/posix/op.h"
 #include "storage/posix/path.h"
+#include "storage/stream_write.h"
 
 #define PIECE ((size_t)256 << 10)
 #define ITEM_PIECES 16
-#define STREAM_POLL_MS 200 /* how late a cancel may be seen while the reader of a stream stalls */
 
 struct posix_get {
     struct posix_op op; /* first */
     struct storage_get *request;
     int fd;
     bool ended;
-    uint64_t offset;
+    uint64_t done; /* bytes of the range */
     char *buffer;
     struct digest *digest;
 };
@@ -50,45 +48,32 @@ static int open_object(struct posix_get *self, struct error *err)
     return 0;
 }
 
-/* Part of data; a stalled reader doesn't hold us past a cancel. */
-static ssize_t write_stream(struct posix_get *self, const char *data, size_t size, struct error *err)
-{
-    int fd = self->request->target_fd;
-    struct pollfd ready = {.fd = fd, .events = POLLOUT};
-    int n = poll(&ready, 1, STREAM_POLL_MS);
-    if (posix_op_check_cancel(&self->op, err) < 0)
-        return ERROR_CANCELLED;
-    if (n <= 0)
-        return 0;
-    struct iovec piece = {.iov_base = (char *)data, .iov_len = size};
-    ssize_t k = pwritev2(fd, &piece, 1, -1, RWF_NOWAIT);
-    if (k < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL))
-        k = write(fd, data, size);
-    if (k < 0 && (errno == EAGAIN || errno == EINTR))
-        return 0;
-    if (k < 0)
-        return error_errno(err, errno, "writing '%.300s' to its reader", self->request->key);
-    return k;
-}
-
 static int write_piece(struct posix_get *self, size_t size, struct error *err)
 {
     const struct storage_get *get = self->request;
+    if (get->target_fd >= 0 && get->target_is_stream) {
+        int rc = stream_write(get->target_fd, self->buffer, size, &self->op.cancelled, err);
+        if (rc < 0 && rc != ERROR_CANCELLED)
+            error_context(err, "'%.300s'", get->key);
+        return rc;
+    }
     for (size_t n = 0; get->target_fd >= 0 && n < size;) {
-        ssize_t k;
-        if (get->target_is_stream) {
-            k = write_stream(self, self->buffer + n, size - n, err);
-            if (k < 0)
-                return (int)k;
-        } else {
-            k = pwrite(get->target_fd, self->buffer + n, size - n, (off_t)(self->offset + n));
-            if (k < 0 && errno != EINTR)
-                return error_errno(err, errno, "writing what was read of '%.300s'", get->key);
-        }
+        ssize_t k = pwrite(get->target_fd, self->buffer + n, size - n, (off_t)(self->done + n));
+        if (k < 0 && errno != EINTR)
+            return error_errno(err, errno, "writing what was read of '%.300s'", get->key);
         if (k > 0)
             n += (size_t)k;
     }
     return 0;
+}
+
+/* Bytes to read next: a piece, or what is left of the range. */
+static size_t next_size(const struct posix_get *self)
+{
+    uint64_t length = self->request->length;
+    if (length == 0 || length - self->done > PIECE)
+        return PIECE;
+    return (size_t)(length - self->done);
 }
 
 static void run_item(struct posix_op *op, int lane, struct error *err)
@@ -100,7 +85,9 @@ static void run_item(struct posix_op *op, int lane, struct error *err)
     for (int i = 0; i < ITEM_PIECES; i++) {
         if (posix_op_check_cancel(op, err) < 0)
             return;
-        ssize_t n = pread(self->fd, self->buffer, PIECE, (off_t)self->offset);
+        size_t size = next_size(self);
+        ssize_t n =
+            size ? pread(self->fd, self->buffer, size, (off_t)(self->request->offset + self->done)) : 0;
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
@@ -115,8 +102,8 @@ static void run_item(struct posix_op *op, int lane, struct error *err)
         digest_update(self->digest, self->buffer, (size_t)n);
         if (write_piece(self, (size_t)n, err) < 0)
             return;
-        self->offset += (uint64_t)n;
-        atomic_store(&self->request->bytes_done, self->offset);
+        self->done += (uint64_t)n;
+        atomic_store(&self->request->bytes_done, self->done);
     }
 }
 
@@ -129,7 +116,7 @@ static void step_get(struct posix_op *op, int lane)
     }
     struct storage_get *get = self->request;
     struct error err = op->err;
-    uint64_t size = self->offset;
+    uint64_t size = self->done;
     char sha256[STORAGE_SHA256_SIZE] = "";
     if (!err.code)
         digest_final(self->digest, sha256);
@@ -146,6 +133,8 @@ int posix_get_start(struct storage_get *get, struct storage_op **ret_op, struct 
     int rc = posix_check(&get->location, get->key ? get->key : "", err);
     if (rc < 0)
         return rc;
+    if (get->offset > INT64_MAX || get->length > INT64_MAX - get->offset)
+        return error_set(err, ERROR_INPUT, false, "a range can't begin or end beyond 2^63 bytes");
     struct posix_get *self = calloc(1, sizeof *self);
     if (self == NULL)
         return error_set(err, ERROR_SYSTEM, true, "out of memory");

@@ -1,0 +1,339 @@
+/*
+ * One object, or a range of it: to a file, to a stream, or nowhere (for its digest).
+ *
+ *   OPENING ──► FETCHING ──► WRITING ──► FETCHING ──► ... ──► done
+ *                  │  ▲
+ *                  └──┘ broken off: goes on from the byte reached, if the object is still the same (If-Match)
+ *
+ * The first request asks for a small range only: its answer tells the whole size and the ETag, and small
+ * objects need no second one. Then a file gets the rest in one request, each piece written as it arrives. A
+ * stream gets range after range, each held in memory until its reader has taken it, since bodies that are
+ * under way can't be paused. What is held is hashed and written in the thread pool.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/digest.h"
+#include "storage/s3/task.h"
+#include "storage/stream_write.h"
+
+#define FIRST_SIZE ((uint64_t)1 << 20)
+#define STREAM_SIZE ((uint64_t)8 << 20)
+#define RESUMPTIONS_MAX 64 /* each has brought some bytes */
+#define RESTARTS_MAX 3     /* broken off before anything was known of the object */
+
+enum get_state { GET_OPENING, GET_FETCHING, GET_WRITING };
+
+struct s3_get {
+    struct s3_task task; /* first */
+    struct storage_get *request;
+    enum get_state state;
+    uint64_t at;   /* the next byte of the object to fetch; what lies before is written */
+    uint64_t end;  /* one past the last byte wanted; beyond the object until its size is known */
+    uint64_t size; /* of the object; SIZE_UNKNOWN before the first answer */
+    char etag[300];
+    uint64_t asked, arrived; /* bytes of the request under way */
+    bool direct;             /* they go to the file at once */
+    bool whole;              /* without a range: an empty object has none */
+    bool failed_here;        /* on_body's error, or the pool's */
+    int resumptions, restarts;
+    char *held;
+    size_t n_held, held_max;
+    struct digest *digest;
+    uv_work_t work;
+    atomic_bool cancelled; /* for the pool */
+    struct error err;      /* the pool's */
+};
+
+#define SIZE_UNKNOWN UINT64_MAX
+
+static void finish(struct s3_get *self, const struct error *err)
+{
+    struct storage_get *request = self->request;
+    uint64_t size = self->at - request->offset;
+    char sha256[STORAGE_SHA256_SIZE] = "";
+    struct error own;
+    if (err) {
+        own = *err;
+        error_context(&own, "reading '%.300s'", request->key);
+    } else {
+        digest_final(self->digest, sha256);
+    }
+    s3_task_deinit(&self->task);
+    digest_free(self->digest);
+    free(self->held);
+    free(self);
+    request->done(request, err ? 0 : size, err ? NULL : sha256, err ? &own : NULL);
+}
+
+static void fail(struct s3_get *self, int code, bool retryable, const char *what)
+{
+    struct error err;
+    error_set(&err, code, retryable, "bucket '%s': %s", self->task.session.config.bucket, what);
+    finish(self, &err);
+}
+
+/* Bytes that have arrived */
+
+static int write_file(const struct s3_get *self, const char *data, size_t size, struct error *err)
+{
+    uint64_t offset = self->at - self->request->offset;
+    for (size_t n = 0; self->request->target_fd >= 0 && n < size;) {
+        ssize_t k = pwrite(self->request->target_fd, data + n, size - n, (off_t)(offset + n));
+        if (k < 0 && errno != EINTR)
+            return error_errno(err, errno, "writing what was read");
+        if (k > 0)
+            n += (size_t)k;
+    }
+    return 0;
+}
+
+static void advance(struct s3_get *self, size_t size)
+{
+    self->at += size;
+    atomic_store(&self->request->bytes_done, self->at - self->request->offset);
+}
+
+static int on_body(void *data, const void *bytes, size_t size, struct error *err)
+{
+    struct s3_get *self = data;
+    int rc = 0;
+    if (size > self->asked - self->arrived)
+        rc = error_set(err, ERROR_PROTOCOL, false,
+                       "more bytes came than were asked for (are ranges ignored?)");
+    else if (self->direct)
+        rc = write_file(self, bytes, size, err);
+    if (rc < 0) {
+        self->failed_here = true;
+        return rc;
+    }
+    self->arrived += size;
+    if (self->direct) {
+        digest_update(self->digest, bytes, size);
+        advance(self, size);
+    } else {
+        memcpy(self->held + self->n_held, bytes, size);
+        self->n_held += size;
+    }
+    return 0;
+}
+
+/* In the pool. */
+static void write_held(uv_work_t *work)
+{
+    struct s3_get *self = work->data;
+    const struct storage_get *get = self->request;
+    digest_update(self->digest, self->held, self->n_held);
+    if (get->target_fd >= 0 && get->target_is_stream)
+        stream_write(get->target_fd, self->held, self->n_held, &self->cancelled, &self->err);
+    else
+        write_file(self, self->held, self->n_held, &self->err);
+}
+
+/* Fetching */
+
+static void fetch(struct s3_get *self)
+{
+    char range[64], match[sizeof self->etag];
+    struct sigv4_header headers[2];
+    int n = 0;
+    bool stream = self->request->target_fd >= 0 && self->request->target_is_stream;
+    uint64_t bound = stream ? STREAM_SIZE : self->size == SIZE_UNKNOWN ? FIRST_SIZE : UINT64_MAX;
+    self->asked = self->end - self->at < bound ? self->end - self->at : bound;
+    self->direct = !stream && self->size != SIZE_UNKNOWN;
+    self->arrived = 0;
+    self->n_held = 0;
+    if (!self->whole) {
+        snprintf(range, sizeof range, "bytes=%" PRIu64 "-%" PRIu64, self->at, self->at + self->asked - 1);
+        headers[n++] = (struct sigv4_header){"Range", range};
+    }
+    if (*self->etag) {
+        memcpy(match, self->etag, sizeof match);
+        headers[n++] = (struct sigv4_header){"If-Match", match};
+    }
+    struct s3_ask ask = {.operation = "GetObject",
+                         .method = "GET",
+                         .key = self->request->key,
+                         .headers = headers,
+                         .n_headers = n,
+                         .body_fd = -1,
+                         .sse_customer = self->task.session.sse_customer_key != NULL,
+                         .on_body = on_body};
+    self->state = GET_FETCHING;
+    s3_task_ask(&self->task, &ask);
+}
+
+static void go_on(struct s3_get *self)
+{
+    if (self->at >= self->end)
+        finish(self, NULL);
+    else
+        fetch(self);
+}
+
+static void on_written(uv_work_t *work, int status)
+{
+    struct s3_get *self = work->data;
+    if (status == UV_ECANCELED)
+        error_set(&self->err, ERROR_CANCELLED, true, "cancelled");
+    if (self->err.code) {
+        finish(self, &self->err);
+        return;
+    }
+    advance(self, self->n_held);
+    go_on(self);
+}
+
+static void take_held(struct s3_get *self)
+{
+    if (self->n_held == 0) {
+        go_on(self);
+        return;
+    }
+    self->state = GET_WRITING;
+    self->work.data = self;
+    int rc = uv_queue_work(self->task.session.loop, &self->work, write_held, on_written);
+    assert(rc == 0);
+    (void)rc;
+}
+
+/* Judging answers */
+
+/* "bytes 0-99/1234": ret_first 0, ret_size 1234. */
+static bool parse_content_range(const char *text, uint64_t *ret_first, uint64_t *ret_size)
+{
+    uint64_t last;
+    return text && sscanf(text, "bytes %" SCNu64 "-%" SCNu64 "/%" SCNu64, ret_first, &last, ret_size) == 3 &&
+           *ret_first <= last && last < *ret_size;
+}
+
+/* What the answer says of the object; what was taken for granted must be so. NULL, or what is wrong. */
+static const char *check_answer(struct s3_get *self, const struct s3_answer *answer)
+{
+    const struct http_response *response = answer->response;
+    uint64_t first = 0, size = self->arrived;
+    uint64_t began = self->direct ? self->at - self->arrived : self->at;
+    if (answer->status == 206) {
+        if (!parse_content_range(response->header(response, "content-range"), &first, &size))
+            return "an answer for a range doesn't say which";
+    } else if (answer->status != 200 || began != 0) {
+        return "the answer to a range is not a range";
+    }
+    if (first != began)
+        return "another range came than was asked for";
+    if (self->size != SIZE_UNKNOWN && size != self->size)
+        return "the object's size changed while it was read";
+    if (self->arrived == 0 && size > began)
+        return "a range came without any bytes";
+    const char *etag = response->header(response, "etag");
+    if (self->size == SIZE_UNKNOWN && etag && strlen(etag) < sizeof self->etag)
+        memcpy(self->etag, etag, strlen(etag) + 1);
+    self->size = size;
+    if (self->end > size)
+        self->end = size;
+    return NULL;
+}
+
+static void take_answer(struct s3_get *self, const struct s3_answer *answer)
+{
+    const char *wrong = check_answer(self, answer);
+    if (wrong)
+        fail(self, ERROR_PROTOCOL, true, wrong);
+    else if (self->direct)
+        go_on(self);
+    else
+        take_held(self);
+}
+
+/* Nothing stands there: an empty object, or a range beyond the end. */
+static void take_unsatisfiable(struct s3_get *self)
+{
+    if (self->at > 0) {
+        finish(self, NULL);
+        return;
+    }
+    self->whole = true;
+    fetch(self);
+}
+
+/* The connection broke, after some of the body. */
+static bool can_resume(struct s3_get *self, const struct s3_answer *answer, const struct error *err)
+{
+    if (answer || self->failed_here || self->task.cancelled || self->arrived == 0 || !err->retryable)
+        return false;
+    return self->size == SIZE_UNKNOWN ? self->restarts++ < RESTARTS_MAX
+                                      : self->resumptions++ < RESUMPTIONS_MAX;
+}
+
+static void judge(struct s3_get *self, const struct s3_answer *answer, const struct error *err)
+{
+    if (err == NULL)
+        take_answer(self, answer);
+    else if (answer && answer->status == 416 && self->size == SIZE_UNKNOWN && !self->whole)
+        take_unsatisfiable(self);
+    else if (answer && answer->status == 412)
+        fail(self, ERROR_CONFLICT, false, "the object was changed while it was read");
+    else if (!can_resume(self, answer, err))
+        finish(self, err);
+    else if (self->size == SIZE_UNKNOWN)
+        fetch(self);
+    else
+        take_held(self); /* nothing, when they are written already */
+}
+
+static void begin(struct s3_get *self)
+{
+    const struct storage_get *get = self->request;
+    bool stream = get->target_fd >= 0 && get->target_is_stream;
+    self->held_max = stream ? STREAM_SIZE : FIRST_SIZE;
+    self->held = malloc(self->held_max);
+    self->digest = digest_new();
+    if (self->held == NULL || self->digest == NULL)
+        fail(self, ERROR_SYSTEM, true, "out of memory");
+    else
+        fetch(self);
+}
+
+static void step(struct s3_task *task, const struct s3_answer *answer, const struct error *err)
+{
+    struct s3_get *self = (struct s3_get *)task;
+    if (self->state == GET_FETCHING)
+        judge(self, answer, err);
+    else if (err)
+        finish(self, err);
+    else
+        begin(self);
+}
+
+static void cancel(struct s3_op *op)
+{
+    struct s3_get *self = (struct s3_get *)op;
+    atomic_store(&self->cancelled, true);
+    s3_task_cancel(op);
+}
+
+int s3_get_start(struct storage_get *get, struct storage_op **ret_op, struct error *err)
+{
+    if (get->offset > INT64_MAX || get->length > INT64_MAX - get->offset)
+        return error_set(err, ERROR_INPUT, false, "a range can't begin or end beyond 2^63 bytes");
+    struct s3_get *self = calloc(1, sizeof *self);
+    if (self == NULL)
+        return error_set(err, ERROR_SYSTEM, true, "out of memory");
+    self->request = get;
+    self->at = get->offset;
+    self->end = get->length ? get->offset + get->length : INT64_MAX;
+    self->size = SIZE_UNKNOWN;
+    atomic_store(&get->bytes_done, 0);
+    int rc = s3_task_start(&self->task, get->loop, &get->location, get->key ? get->key : "", step, err);
+    if (rc < 0) {
+        free(self);
+        return rc;
+    }
+    self->task.op.cancel = cancel;
+    *ret_op = &self->task.op.base;
+    return 0;
+}
