@@ -20,8 +20,8 @@
  * - LIST: parts that an earlier attempt left (put_resume.c)
  * - INTENT, RECORD, FORGET: the resume state is written and waited for
  * - PARTS: child operations (put_parts.c)
- * - CONFIRM: HEAD: size, SHA-256 in the metadata, checksum where the store tells it. Spared after a single PUT
- *   whose answer holds the store's digest of the bytes that it took (put_single.c)
+ * - CONFIRM: HEAD: size, SHA-256 in the metadata, checksum where the store tells it. Spared after a single
+ * PUT whose answer holds the store's digest of the bytes that it took (put_single.c)
  * - READ: read back, also where the configuration asks for it
  *
  * Endings: a failure that may pass, and a cancel, leave the upload open: the next attempt takes it up. Any
@@ -224,7 +224,8 @@ static enum s3_put_state after_absence(struct s3_put *self)
         if (self->single && ++self->refusals < MAX_REFUSALS)
             return begin(self);
         self->spoiled = true; /* S3: after a refused completion all parts are to be sent again */
-        return fail(self, ERROR_CONFLICT, "the store refuses it as if something stood there, but nothing does");
+        return fail(self, ERROR_CONFLICT,
+                    "the store refuses it as if something stood there, but nothing does");
     case S3_PUT_LOST:
         if (self->restarts++ < MAX_RESTARTS)
             return begin(self);
@@ -248,7 +249,8 @@ static enum s3_put_state refuse_standing(struct s3_put *self, bool damaged)
                   "'%.300s' in bucket '%.100s' is not what was sent: the store has %" PRIu64
                   " bytes with SHA-256 %s, sent were %" PRIu64 " bytes with SHA-256 %s; %s",
                   self->request->key, self->session.config.bucket, standing->size,
-                  *standing->sha256 ? standing->sha256 : "unknown", self->request->size, self->request->sha256,
+                  *standing->sha256 ? standing->sha256 : "unknown", self->request->size,
+                  self->request->sha256,
                   self->remove_wanted ? "it is removed" : "another attempt made it, so it is left alone");
     else
         s3_put_conflict(self, &self->err);
@@ -446,8 +448,7 @@ static bool busy(struct s3_put *self)
         return true;
     if (self->state == S3_PUT_PARTS)
         return !s3_put_parts_step(self);
-    bool saves =
-        self->state == S3_PUT_INTENT || self->state == S3_PUT_RECORD || self->state == S3_PUT_FORGET;
+    bool saves = self->state == S3_PUT_INTENT || self->state == S3_PUT_RECORD || self->state == S3_PUT_FORGET;
     return saves && (self->saving || self->save_wanted);
 }
 

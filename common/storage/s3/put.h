@@ -42,8 +42,8 @@ enum s3_put_reason {
 
 enum s3_standing_kind {
     S3_STANDING_NONE,
-    S3_STANDING_EQUAL,     /* size, our SHA-256 in its metadata, checksum where told */
-    S3_STANDING_UNKNOWN,   /* of equal size; its content must be read */
+    S3_STANDING_EQUAL,   /* size, our SHA-256 in its metadata, checksum where told */
+    S3_STANDING_UNKNOWN, /* of equal size; its content must be read */
     S3_STANDING_DIFFERENT,
     S3_STANDING_DAMAGED, /* says that it is this artifact, but its checksum or size is another */
 };
@@ -95,7 +95,7 @@ struct s3_put {
     struct storage_get get;
     struct storage_list list;
     struct range_digest sums;
-    bool has_sums;            /* ready holds those of the next part to be sent, or of the single object */
+    bool has_sums; /* ready holds those of the next part to be sent, or of the single object */
     struct range_sums ready;
 
     /* what is to be done at the end, or before the upload begins */
@@ -184,6 +184,8 @@ void s3_put_sums_start(struct s3_put *self);
 void s3_put_single_start(struct s3_put *self);
 
 /* put_upload.c */
+/* For tests: parts of this many bytes, whatever configuration and store allow; 0 undoes it. */
+void s3_put_set_part_size(uint64_t bytes);
 int s3_put_upload_init(struct s3_put *self, struct error *err);
 void s3_put_create_start(struct s3_put *self);
 void s3_put_complete_start(struct s3_put *self);

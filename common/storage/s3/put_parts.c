@@ -1,11 +1,11 @@
 /*
  * The parts of a multipart upload, several at once.
  *
- * `next` walks over the parts in their order. A part goes to a free sender as soon as what must be known of it
- * before is known: from the digests of the staging pass, or computed in the thread pool, one part ahead of the
- * senders. Parts that an earlier attempt left are passed over; those that can be told by their MD5 only are
- * hashed first. Without digests of the staging pass every part is hashed, sent or not: only so the whole's
- * SHA-256 is known to be what the object's metadata will say.
+ * `next` walks over the parts in their order. A part goes to a free sender as soon as what must be known of
+ * it before is known: from the digests of the staging pass, or computed in the thread pool, one part ahead of
+ * the senders. Parts that an earlier attempt left are passed over; those that can be told by their MD5 only
+ * are hashed first. Without digests of the staging pass every part is hashed, sent or not: only so the
+ * whole's SHA-256 is known to be what the object's metadata will say.
  *
  * A failure that may pass lets the other parts run to their end, so that they need not be sent again.
  */
@@ -141,7 +141,8 @@ static void on_sent(void *data, const struct s3_answer *answer, const struct err
                           self->plan.count);
         if (own.code == ERROR_CORRUPT) /* these bytes are not those of the staging pass */
             self->spoiled = true;
-        s3_put_fail(self, &own);
+        if (!self->lost) /* else it is this that ends the others */
+            s3_put_fail(self, &own);
     }
     s3_put_step(self);
 }

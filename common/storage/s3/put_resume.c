@@ -160,7 +160,8 @@ static int on_end(void *data, const char *path, struct error *err)
     return 0;
 }
 
-static int read_page(struct s3_put *self, const struct s3_answer *answer, struct page *page, struct error *err)
+static int read_page(struct s3_put *self, const struct s3_answer *answer, struct page *page,
+                     struct error *err)
 {
     static const struct xml_events events = {.on_start = on_start, .on_text = on_text, .on_end = on_end};
     const struct http_response *response = answer->response;

@@ -3,8 +3,8 @@
  *
  * Its answer can spare the HEAD that would confirm it. The issue's rule is that size and checksum are
  * confirmed with the store before `completed`; here the store itself has said both:
- *   - it took exactly Content-Length bytes, and refused them unless their SHA-256 was the signed one and their
- *     CRC32C or MD5 the header's;
+ *   - it took exactly Content-Length bytes, and refused them unless their SHA-256 was the signed one and
+ * their CRC32C or MD5 the header's;
  *   - its answer repeats the digest that it computed of what it stored: x-amz-checksum-crc32c, or the MD5 as
  *     ETag (which it is for a single PUT without KMS or SSE-C).
  * A HEAD afterwards would repeat the same stored value. Where the answer holds neither (checksum "none",

@@ -41,12 +41,21 @@ static void take_up(struct s3_put *self)
     self->now.upload_id = self->upload_id;
 }
 
+static uint64_t part_size_of_tests;
+
+void s3_put_set_part_size(uint64_t bytes)
+{
+    part_size_of_tests = bytes;
+}
+
 static int plan_parts(struct s3_put *self, struct error *err)
 {
     const struct s3_config *config = &self->session.config;
     const struct storage_put *put = self->request;
-    int rc = part_plan_make(put->size, config->part_size, config->max_parts, config->preset->part_min,
-                            config->preset->part_max, &self->plan, err);
+    uint64_t part_size = part_size_of_tests ? part_size_of_tests : config->part_size;
+    uint64_t part_min = part_size_of_tests ? 1 : config->preset->part_min;
+    int rc = part_plan_make(put->size, part_size, config->max_parts, part_min, config->preset->part_max,
+                            &self->plan, err);
     if (rc) {
         error_context(err, "'%.300s' in bucket '%.100s'", put->key, config->bucket);
         return rc;
@@ -74,8 +83,8 @@ int s3_put_upload_init(struct s3_put *self, struct error *err)
 {
     const struct s3_config *config = &self->session.config;
     const struct storage_put *put = self->request;
-    self->single =
-        put->size == 0 || (put->size <= config->multipart_threshold && put->size <= config->preset->single_max);
+    self->single = put->size == 0 ||
+                   (put->size <= config->multipart_threshold && put->size <= config->preset->single_max);
     self->digests_fit = put->part_digests && put->part_digests->total == put->size;
     self->next = 1;
     int rc = self->single ? 0 : plan_parts(self, err);

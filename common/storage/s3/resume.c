@@ -92,9 +92,9 @@ char *s3_resume_text(const struct s3_resume *resume, const char *const *etags, u
         if (etags[i])
             json_array_append_new(parts, json_pack("[i, s]", (int)i + 1, etags[i]));
     json_t *json =
-        json_pack("{s:s?, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o}", "upload_id", resume->upload_id, "endpoint",
-                  resume->endpoint, "bucket", resume->bucket, "key", resume->key, "sha256", resume->sha256,
-                  "checksum", resume->checksum, "size", (json_int_t)resume->size, "part_size",
+        json_pack("{s:s?, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o}", "upload_id", resume->upload_id,
+                  "endpoint", resume->endpoint, "bucket", resume->bucket, "key", resume->key, "sha256",
+                  resume->sha256, "checksum", resume->checksum, "size", (json_int_t)resume->size, "part_size",
                   (json_int_t)resume->part_size, "parts", parts);
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
     json_decref(json);
