@@ -64,7 +64,8 @@ static void on_hashed(void *data, const struct range_sums *sums, const struct er
     struct s3_part *part = &self->parts[self->next - 1];
     self->hashing = false;
     if (err) {
-        s3_put_fail(self, err);
+        if (!self->lost)
+            s3_put_fail(self, err);
         s3_put_step(self);
         return;
     }

@@ -225,6 +225,7 @@ static void another_upload_is_aborted_first(void **state)
     for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
         setup_fake();
         char *saved = leave_parts(SMALL_PARTS, false);
+        s3_put_set_part_size(i == 1 ? PART - 1 : PART); /* another plan */
         struct put_run run = {
             .members = members[i], .artifact = i ? &large : &other, .resume_state = saved, .fence = 2};
         run_upload(&run);
@@ -372,8 +373,9 @@ static const struct {
      "{\"match\": {\"operation\": \"CompleteMultipartUpload\"}, \"action\": {\"type\": \"truncate\"}}", 5, 2,
      1},
     {"answer of Complete is no XML",
-     "{\"match\": {\"operation\": \"CompleteMultipartUpload\"}, \"action\": {\"type\": \"garbage\"}}", 5, 2,
-     1},
+     "{\"match\": {\"operation\": \"CompleteMultipartUpload\"}, \"action\": {\"type\": \"garbage\", "
+     "\"body\": \"no XML\"}}",
+     5, 2, 1},
     {"answer of Create lost",
      "{\"match\": {\"operation\": \"CreateMultipartUpload\"}, \"action\": {\"type\": \"drop_answer\"}}", 5, 1,
      2},
