@@ -8,6 +8,7 @@
 #include "loop/http_internal.h"
 
 enum { GROUPS_MAX = 4096, N_HANDLES = 4 };
+static const int64_t RATE_MAX = 1000000000000; /* bytes per second */
 
 static void on_turn(uv_idle_t *turn);
 static void on_bound(uv_timer_t *timer);
@@ -119,10 +120,10 @@ struct http_group *http_client_group(struct http_client *client, const char *nam
         return NULL;
     group->max_active = max_active;
     group_check(group);
-    bool other_limit = bytes_per_second != group->bytes_per_second;
-    group->bytes_per_second = bytes_per_second > 0 ? bytes_per_second : 0;
-    if (other_limit)
-        http_pace_run(client);
+    group->bytes_per_second = bytes_per_second < 0          ? 0
+                              : bytes_per_second < RATE_MAX ? bytes_per_second
+                                                            : RATE_MAX;
+    http_pace_changed(client);
     return group;
 }
 
@@ -150,12 +151,22 @@ static void move(struct http_request *request, enum http_state state)
 
 void http_request_end(struct http_request *request, const struct error *err)
 {
-    if (request->state == HTTP_ENDED)
+    if (request->state == HTTP_ENDED && !request->repeat)
         return;
+    request->repeat = false;
     if (err)
         request->err = *err;
     if (request->err.code != 0 && request->err.native[0] == '\0' && request->sent)
         memcpy(request->err.native, "sent", sizeof "sent");
+    http_pace_forget(request);
+    move(request, HTTP_ENDED);
+    http_kick(request->client);
+}
+
+void http_request_repeat(struct http_request *request)
+{
+    request->repeat = true;
+    http_pace_forget(request);
     move(request, HTTP_ENDED);
     http_kick(request->client);
 }
@@ -165,7 +176,8 @@ static void start(struct http_request *request)
     struct http_client *client = request->client;
     struct error err;
     move(request, HTTP_RUNNING);
-    request->group->active++;
+    if (!request->counted)
+        request->group->active++;
     request->counted = true;
     if (http_request_open(request, &err) != 0) {
         http_request_end(request, &err);
@@ -198,18 +210,12 @@ static void let_go(struct http_request *request)
     struct http_client *client = request->client;
     if (request->added)
         curl_multi_remove_handle(client->multi, request->easy);
+    request->added = false;
     http_request_shut(request);
-    for (struct http_watch *w = client->watches, *next; w; w = next) {
-        next = w->next;
-        if (w->request == request) {
-            http_pace_forget(w, w->held | w->granted);
+    for (struct http_watch *w = client->watches; w; w = w->next)
+        if (w->request == request)
             w->request = NULL;
-        }
-    }
-    if (request->counted) {
-        request->group->active--;
-        group_check(request->group);
-    }
+    request->watch = NULL;
 }
 
 static void tell(struct http_request *request)
@@ -231,10 +237,24 @@ static void tell_ended(struct http_client *client)
     struct http_request *request;
     while ((request = client->ended.head)) {
         let_go(request);
+        if (request->repeat) {
+            request->repeat = false;
+            request->repeated = true;
+            start(request);
+            continue;
+        }
+        if (request->counted) {
+            request->group->active--;
+            group_check(request->group);
+        }
         tell(request); /* it stays in the list meanwhile: a cancel in there does nothing */
         http_list_remove(&client->ended, request);
         delist(client, request);
         http_request_free(request);
+    }
+    if (client->requests == NULL && client->bound_due != INT64_MAX) {
+        client->bound_due = INT64_MAX;
+        uv_timer_stop(&client->bound_timer);
     }
 }
 

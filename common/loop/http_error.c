@@ -69,6 +69,8 @@ void http_error_from_curl(struct error *err, const struct http_request *request,
         certificate_refused(err, request);
         return;
     }
+    if (code == CURLE_RECV_ERROR && strstr(request->curl_error, "chunked-encoding"))
+        code = CURLE_WEIRD_SERVER_REPLY;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (table[i].curl != code)
             continue;

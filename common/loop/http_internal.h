@@ -23,7 +23,8 @@
 #include "base/strbuf.h"
 #include "loop/http.h"
 
-enum { HTTP_RECEIVE, HTTP_SEND, HTTP_DIRECTIONS }; /* index of what exists for both directions */
+enum http_direction { HTTP_RECEIVE, HTTP_SEND };
+enum { HTTP_DIRECTIONS = 2 };
 
 /* -- lists -- */
 
@@ -45,16 +46,13 @@ struct http_watch {
     struct http_request *request;       /* whose bytes go through it now; NULL: nobody's */
     int wanted;                         /* by libcurl: UV_READABLE, UV_WRITABLE */
     int watched;
-    int held;    /* waits until its group may move bytes again */
-    int granted; /* the next event passes without waiting */
-    struct http_watch *next_held[HTTP_DIRECTIONS];
 };
 
 /* One direction of a group under a bandwidth limit: what was earned and not used, and who waits for more. */
 struct http_flow {
     int64_t credit; /* thousandths of a byte; negative when more was moved than earned */
     int64_t at_ms;
-    struct http_watch *head, *tail;
+    struct http_request *head, *tail;
 };
 
 struct http_group {
@@ -69,20 +67,20 @@ struct http_group {
     struct http_list waiting;
     struct http_flow flows[HTTP_DIRECTIONS];
     struct http_group *next_paced;
-    bool paced; /* in client->paced: sockets wait in its flows */
+    bool paced; /* in client->paced: requests wait in its flows */
 };
 
+/* May a chunk be moved now? If not, the request waits from now on until it may. */
+bool http_pace_may(struct http_request *request, enum http_direction direction);
 /* Bytes were moved. */
-void http_pace_take(struct http_group *group, int direction, size_t n);
-/* The most that one call should move. */
+void http_pace_take(struct http_group *group, enum http_direction direction, size_t n);
+/* The most that one call should send; the size of libcurl's receive buffer. */
 size_t http_pace_chunk(const struct http_group *group, size_t n);
-/* Which of the events may be told to libcurl now. The others are held: not watched until their turn has come.
- */
-int http_pace_pass(struct http_watch *watch, int events);
-/* The watch waits for nothing any more. */
-void http_pace_forget(struct http_watch *watch, int events);
-/* Lets go on who may; runs from client->pace_timer and after a change of the limit. */
-void http_pace_run(struct http_client *client);
+size_t http_pace_buffer(const struct http_group *group);
+/* The request waits for nothing any more. */
+void http_pace_forget(struct http_request *request);
+/* A limit was changed: who may go on does so soon. */
+void http_pace_changed(struct http_client *client);
 
 /* -- the client -- */
 
@@ -122,7 +120,8 @@ void http_release_handle(struct http_client *client);
 
 /* Tells libcurl what happened on a socket (CURL_SOCKET_TIMEOUT: its timer), and ends what has ended by it. */
 void http_curl_action(struct http_client *client, curl_socket_t fd, int events);
-void http_watch_apply(struct http_watch *watch);
+/* What the request's sockets are watched for may have changed. */
+void http_watch_request(struct http_request *request);
 void http_watch_drop(struct http_watch *watch);
 int http_socket_set_up(struct http_client *client, struct error *err);
 
@@ -149,18 +148,23 @@ struct http_request {
     char *origin; /* "https://host:443", for messages */
     struct curl_slist *headers;
     CURL *easy;
-    bool added;   /* libcurl has it */
-    bool counted; /* in its group's active ones */
+    bool added;    /* libcurl has it */
+    bool repeat;   /* ENDED, to be begun once more */
+    bool repeated; /* it was */
+    bool counted;  /* in its group's active ones */
     char curl_error[CURL_ERROR_SIZE];
     uint64_t position;   /* in the body: next byte to be read */
     uint64_t read_ahead; /* the kernel was told up to here */
     uint64_t body_sent;
-    bool connected;               /* once: from then on the stall bound holds */
-    bool moving[HTTP_DIRECTIONS]; /* body bytes have begun to flow */
-    bool sent;                    /* the whole request was, at least once */
-    int n_held;                   /* directions waiting for the group's bandwidth */
+    bool connected;                /* once: from then on the stall bound holds */
+    bool sending;                  /* body bytes have begun to flow */
+    bool sent;                     /* the whole request was, at least once */
+    bool held[HTTP_DIRECTIONS];    /* waits in its group's flow */
+    bool granted[HTTP_DIRECTIONS]; /* the next chunk passes */
+    struct http_request *next_held[HTTP_DIRECTIONS];
     int64_t held_at;
-    int64_t active_at;  /* last byte in either direction */
+    struct http_watch *watch; /* its connection's, once it has one */
+    int64_t active_at;        /* last byte in either direction */
     int64_t answer_due; /* an answer that is kept in memory must be complete; INT64_MAX: none has begun */
     int64_t total_due;  /* INT64_MAX: no bound */
     struct http_kept kept;
@@ -175,6 +179,8 @@ int http_request_open(struct http_request *request, struct error *err);
 void http_request_finish(struct http_request *request, CURLcode code);
 /* Moves to ENDED; the first error stays. err NULL: none. */
 void http_request_end(struct http_request *request, const struct error *err);
+/* Ends this try; the next turn begins another one, on a fresh connection. */
+void http_request_repeat(struct http_request *request);
 /* Frees what a transfer needs; libcurl must have let go. */
 void http_request_shut(struct http_request *request);
 void http_request_free(struct http_request *request);

@@ -14,6 +14,7 @@ enum {
     RESPONSE_MAX_DEFAULT = 1024 * 1024,
     SMALL_BODY = 16 * 1024, /* libcurl's smallest upload buffer */
     UPLOAD_BUFFER = 64 * 1024,
+    RECEIVE_BUFFER = 64 * 1024,
     READ_AHEAD = 1024 * 1024,
     CA_CACHE_S = 60, /* a changed ca_file is seen after this */
 };
@@ -76,6 +77,8 @@ static bool is_upload(const struct http_ask *ask)
 
 static int copy_ask(struct http_request *request, const struct http_ask *ask, struct error *err)
 {
+    if (ask->method[strspn(ask->method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")] != '\0')
+        return error_set(err, ERROR_INPUT, false, "a method must be upper-case letters");
     request->ask = *ask;
     request->method = strdup(ask->method);
     request->url = strdup(ask->url);
@@ -175,7 +178,7 @@ bool http_request_overdue(const struct http_request *request, int64_t now, int64
     }
     if (request->state != HTTP_RUNNING)
         return false;
-    if (!request->connected || request->n_held > 0) {
+    if (!request->connected || request->held[HTTP_SEND] || request->held[HTTP_RECEIVE]) {
         *ret_due = earlier(*ret_due, now + ask->stall_timeout_ms);
         return false;
     }
@@ -273,7 +276,7 @@ static size_t on_read(char *buffer, size_t size, size_t n_items, void *data)
         memcpy(buffer, (const char *)request->ask.body + request->position, n);
     }
     request->position += n;
-    request->moving[HTTP_SEND] = true;
+    request->sending = true;
     http_pace_take(request->group, HTTP_SEND, n);
     return n;
 }
@@ -338,8 +341,9 @@ static size_t on_write(char *bytes, size_t size, size_t n_items, void *data)
     struct error err = {0};
     if (request->state != HTTP_RUNNING)
         return 0;
+    if (!http_pace_may(request, HTTP_RECEIVE))
+        return CURL_WRITEFUNC_PAUSE; /* comes again with the same bytes */
     http_request_touch(request);
-    request->moving[HTTP_RECEIVE] = true;
     http_pace_take(request->group, HTTP_RECEIVE, n);
     request->kept.received += n;
     int rc = wants_body(request) ? request->ask.on_body(request->ask.data, bytes, n, &err)
@@ -396,6 +400,7 @@ static bool set_wire(CURL *easy, const struct http_request *request)
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_QUICK_EXIT, 1L); /* or removing a handle waits for its name lookup */
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
+    SET(CURLOPT_FRESH_CONNECT, request->repeated ? 1L : 0L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)ask->connect_timeout_ms);
     SET(CURLOPT_USERAGENT, request->client->user_agent);
     SET(CURLOPT_HTTPHEADER, request->headers);
@@ -422,8 +427,10 @@ static bool set_body(CURL *easy, struct http_request *request)
         SET(CURLOPT_NOBODY, 1L);
     else
         SET(CURLOPT_CUSTOMREQUEST, ask->method);
-    if (ask->on_body)
-        SET(CURLOPT_BUFFERSIZE, (long)UPLOAD_BUFFER);
+    if (request->group->bytes_per_second > 0)
+        SET(CURLOPT_BUFFERSIZE, (long)http_pace_buffer(request->group));
+    else if (ask->on_body)
+        SET(CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
     if (!is_upload(ask))
         return !failed;
     SET(CURLOPT_UPLOAD, 1L);
@@ -459,11 +466,23 @@ static bool set_callbacks(CURL *easy, struct http_request *request)
 int http_request_open(struct http_request *request, struct error *err)
 {
     CURL *easy = request->easy = curl_easy_init();
+    request->position = 0;
+    request->sending = false;
     http_request_touch(request);
     if (easy == NULL || !set_wire(easy, request) || !set_body(easy, request) || !set_callbacks(easy, request))
         return error_set(err, ERROR_SYSTEM, true, "%s: libcurl can't be set up: out of memory",
                          request->origin);
     return 0;
+}
+
+/* The peer had closed a kept connection, which only sending to it has shown. libcurl itself repeats a request
+ * when receiving shows it. */
+static bool is_dead_reused(const struct http_request *request)
+{
+    long new_connections = 0;
+    return !request->repeated && request->answer_due == INT64_MAX && request->kept.n_interim == 0 &&
+           curl_easy_getinfo(request->easy, CURLINFO_NUM_CONNECTS, &new_connections) == CURLE_OK &&
+           new_connections == 0;
 }
 
 void http_request_finish(struct http_request *request, CURLcode code)
@@ -472,6 +491,12 @@ void http_request_finish(struct http_request *request, CURLcode code)
         return;
     request->status = status_of(request);
     struct error err = request->err;
+    if (err.code == 0 && code == CURLE_SEND_ERROR && is_dead_reused(request)) {
+        http_request_repeat(request);
+        return;
+    }
+    if (code == CURLE_OK && request->kept.in_headers)
+        code = CURLE_PARTIAL_FILE; /* libcurl takes the end of the connection for the end of the headers */
     if (code != CURLE_OK && err.code == 0)
         http_error_from_curl(&err, request, code);
     else if (err.code == 0 && request->status == 0)

@@ -47,14 +47,14 @@ int http_kept_line(struct http_kept *kept, const char *line, size_t size, struct
     size_t name_size = (size_t)(colon - line), value_size = size - name_size - 1;
     trim(&name, &name_size);
     trim(&value, &value_size);
+    if (name_size + value_size + 2 > kept->headers.max - kept->headers.size)
+        return error_set(err, ERROR_PROTOCOL, true, "the answer's headers are longer than %zu bytes",
+                         kept->headers.max);
     strbuf_append(&kept->headers, name, name_size);
     strbuf_putc(&kept->headers, '\0');
     strbuf_append(&kept->headers, value, value_size);
     strbuf_putc(&kept->headers, '\0');
-    if (kept->headers.failed)
-        return error_set(err, ERROR_PROTOCOL, true, "the answer's headers are longer than %zu bytes",
-                         kept->headers.max);
-    return 0;
+    return kept->headers.failed ? error_set(err, ERROR_SYSTEM, true, "out of memory") : 0;
 }
 
 int64_t http_kept_allowance_ms(size_t response_max, int64_t stall_timeout_ms)

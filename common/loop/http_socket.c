@@ -25,15 +25,24 @@ static void break_off(struct http_request *request, const char *what, int status
     http_request_end(request, &err);
 }
 
-void http_watch_apply(struct http_watch *watch)
+/* Who waits for its group's bandwidth isn't told that it may send. */
+static void apply(struct http_watch *watch)
 {
-    int events = watch->wanted & ~watch->held;
+    int events = watch->wanted;
+    if (watch->request && watch->request->held[HTTP_SEND])
+        events &= ~UV_WRITABLE;
     if (events == watch->watched)
         return;
     watch->watched = events;
     int rc = events ? uv_poll_start(&watch->poll, events, on_socket_event) : uv_poll_stop(&watch->poll);
     if (rc != 0)
         break_off(watch->request, "the socket can't be watched", rc);
+}
+
+void http_watch_request(struct http_request *request)
+{
+    if (request->watch)
+        apply(request->watch);
 }
 
 static struct http_watch *watch_new(struct http_client *client, curl_socket_t fd,
@@ -59,7 +68,8 @@ static struct http_watch *watch_new(struct http_client *client, curl_socket_t fd
 void http_watch_drop(struct http_watch *watch)
 {
     struct http_client *client = watch->client;
-    http_pace_forget(watch, watch->held | watch->granted);
+    if (watch->request && watch->request->watch == watch)
+        watch->request->watch = NULL;
     if (watch->next)
         watch->next->previous = watch->previous;
     if (watch->previous)
@@ -93,12 +103,11 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *data, vo
             return 0;
         curl_multi_assign(client->multi, fd, watch);
     }
-    if (watch->request != request)
-        http_pace_forget(watch, watch->held | watch->granted);
     watch->request = request;
+    if (request)
+        request->watch = watch;
     watch->wanted = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-    http_pace_forget(watch, watch->held & ~watch->wanted);
-    http_watch_apply(watch);
+    apply(watch);
     return 0;
 }
 
@@ -140,15 +149,19 @@ static void on_socket_event(uv_poll_t *poll, int status, int events)
         flags = CURL_CSELECT_ERR | CURL_CSELECT_IN | CURL_CSELECT_OUT;
         watch->watched = 0;
     } else {
-        events = http_pace_pass(watch, events);
+        struct http_request *request = watch->request;
+        if (events & UV_WRITABLE && request && request->sending && !http_pace_may(request, HTTP_SEND)) {
+            request->watch = watch;
+            events &= ~UV_WRITABLE;
+        }
         flags = (events & UV_READABLE ? CURL_CSELECT_IN : 0) | (events & UV_WRITABLE ? CURL_CSELECT_OUT : 0);
-        http_watch_apply(watch);
+        apply(watch);
     }
     if (flags == 0)
         return;
     http_curl_action(client, fd, flags);
     if (status < 0 && !uv_is_closing((uv_handle_t *)poll))
-        http_watch_apply(watch);
+        apply(watch);
 }
 
 static void break_off_all(struct http_client *client, CURLMcode code)
