@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "auth/keyring.h"
 #include "auth/secrets.h"
 #include "base/error.h"
 #include "base/settings.h"
@@ -23,7 +24,8 @@ struct cli {
     uv_loop_t loop;
     struct pg_client *pg; /* use cli_pg and cli_redis */
     struct redis_client *redis;
-    struct secrets *secrets; /* use cli_secret */
+    struct secrets *secrets; /* use cli_secret and cli_keyring */
+    struct keyring *keyring;
 };
 
 /* --name, or --name VALUE. column: where catalog commands put it in the row, NULL = the command asks for it.
@@ -93,6 +95,10 @@ int cli_query(struct cli *cli, const char *sql, int n_params, const char *const 
 
 /* Fetches a secret, waiting for it. *ret_secret: free it with secret_free. Errors as secrets.h says. */
 int cli_secret(struct cli *cli, const char *reference, char **ret_secret, struct error *err);
+
+/* The keys of BM_ENCRYPTION_KEY_REF, fetched at the first call. NULL with err; without the setting an empty
+ * ring. */
+const struct keyring *cli_keyring(struct cli *cli, struct error *err);
 
 /* Exit status for an error: 2 for what a person must say differently, else 1. */
 int cli_exit_status(const struct error *err);

@@ -178,6 +178,7 @@ int main(int argc, char **argv)
     secrets_close(cli.secrets, NULL, NULL);
     uv_run(&cli.loop, UV_RUN_DEFAULT);
     uv_loop_close(&cli.loop);
+    keyring_free(cli.keyring);
     settings_deinit(&cli.settings);
     if ((fflush(stdout) || ferror(stdout)) && status == 0) {
         fputs("backupctl: cannot write to standard output\n", stderr);

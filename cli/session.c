@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "auth/keyring_load.h"
+
 struct pg_client *cli_pg(struct cli *cli, struct error *err)
 {
     if (cli->pg)
@@ -101,6 +103,39 @@ int cli_secret(struct cli *cli, const char *reference, char **ret_secret, struct
     }
     *ret_secret = asked.secret;
     return 0;
+}
+
+static void on_keys(void *data, const struct error *err)
+{
+    struct asked *asked = data;
+    asked->done = true;
+    if (err)
+        asked->err = *err;
+}
+
+const struct keyring *cli_keyring(struct cli *cli, struct error *err)
+{
+    struct asked asked = {0};
+    struct secrets *secrets = cli->keyring ? NULL : open_secrets(cli, err);
+    if (cli->keyring)
+        return cli->keyring;
+    struct keyring *keyring = secrets ? keyring_new() : NULL;
+    if (keyring == NULL ||
+        keyring_load(&cli->loop, secrets, cli->settings.encryption_key_ref, keyring, on_keys, &asked, err)) {
+        if (secrets)
+            error_set(err, ERROR_SYSTEM, true, "out of memory");
+        keyring_free(keyring);
+        return NULL;
+    }
+    while (!asked.done)
+        uv_run(&cli->loop, UV_RUN_ONCE);
+    if (asked.err.code) {
+        *err = asked.err;
+        keyring_free(keyring);
+        return NULL;
+    }
+    cli->keyring = keyring;
+    return keyring;
 }
 
 int cli_exit_status(const struct error *err)

@@ -7,11 +7,10 @@
  */
 #include "auth/access.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/secret.h"
+#include "auth/keyring_load.h"
 
 static void access_free(struct access *access)
 {
@@ -90,85 +89,9 @@ int access_new(uv_loop_t *loop, const struct settings *settings, struct access *
     return 0;
 }
 
-/* --- keys --- */
-
-struct load {
-    struct access *access;
-    struct keyring *keys;
-    const char *next; /* the rest of access->keyring_refs */
-    char reference[SECRET_REFERENCE_SIZE];
-    uv_timer_t handle; /* never started: its close callback is how a load ends on the loop */
-    struct error err;
-    void (*done)(void *data, const struct error *err);
-    void *data;
-};
-
-static void on_load_closed(uv_handle_t *handle)
-{
-    struct load *load = handle->data;
-    void (*done)(void *data, const struct error *err) = load->done;
-    void *data = load->data;
-    struct error err = load->err;
-    if (err.code == 0)
-        keyring_move(load->access->keyring, load->keys);
-    keyring_free(load->keys);
-    free(load);
-    done(data, err.code ? &err : NULL);
-}
-
-/* The next of the comma-separated references. False: there is none. */
-static bool take_reference(struct load *load)
-{
-    load->next += strspn(load->next, ", ");
-    size_t n = strcspn(load->next, ",");
-    const char *begin = load->next;
-    load->next += n;
-    while (n > 0 && begin[n - 1] == ' ')
-        n--;
-    if (n >= sizeof load->reference)
-        n = sizeof load->reference - 1; /* too long for a reference: refused as one */
-    memcpy(load->reference, begin, n);
-    load->reference[n] = '\0';
-    return n > 0;
-}
-
-static void load_step(struct load *load);
-
-static void on_key(void *data, const char *secret, const struct error *err)
-{
-    struct load *load = data;
-    if (err)
-        load->err = *err;
-    else
-        (void)keyring_add(load->keys, secret, load->reference, &load->err);
-    if (load->err.code)
-        error_context(&load->err, "BM_ENCRYPTION_KEY_REF");
-    load_step(load);
-}
-
-static void load_step(struct load *load)
-{
-    struct secrets_wait *wait;
-    if (load->err.code == 0 && take_reference(load) &&
-        secrets_get(load->access->secrets, load->reference, on_key, load, &wait, &load->err) == 0)
-        return;
-    uv_close((uv_handle_t *)&load->handle, on_load_closed);
-}
-
 int access_load_keys(struct access *access, void (*done)(void *data, const struct error *err), void *data,
                      struct error *err)
 {
-    struct load *load = calloc(1, sizeof *load);
-    struct keyring *keys = keyring_new();
-    if (load == NULL || keys == NULL) {
-        free(load);
-        keyring_free(keys);
-        return error_set(err, ERROR_SYSTEM, true, "out of memory");
-    }
-    *load = (struct load){
-        .access = access, .keys = keys, .next = access->keyring_refs, .done = done, .data = data};
-    uv_timer_init(access->loop, &load->handle);
-    load->handle.data = load;
-    load_step(load);
-    return 0;
+    return keyring_load(access->loop, access->secrets, access->keyring_refs, access->keyring, done, data,
+                        err);
 }

@@ -1,13 +1,16 @@
 /*
  * AWS credentials on the loop: from a reference, from AWS's own chain, or from the environment and files
- * only. Kept, refreshed ahead of expiry (from 15 minutes before in the background, from 5 minutes before
- * callers wait), one refresh for all who ask.
+ * only. Kept, refreshed ahead of expiry (in the background from 15 minutes before, at most a quarter of their
+ * lifetime; from 5 minutes before, at most a tenth, callers wait), one fetch for all who ask. Keys without an
+ * expiry are read again after 5 s: a rotated file or secret is seen by the next attempt.
  *
- * The chain (in botocore's order): environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN;
- * skipped when AWS_PROFILE names a profile), web identity (IRSA: AWS_WEB_IDENTITY_TOKEN_FILE, AWS_ROLE_ARN),
- * shared credentials and config files with profiles (role_arn with source_profile, web_identity_token_file),
- * container (ECS, EKS pod identity), instance metadata (IMDSv2). Metadata addresses are never asked through a
- * proxy.
+ * The chain, in botocore's order: environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN;
+ * skipped when the ask or AWS_PROFILE names a profile), the profile's role (role_arn with source_profile,
+ * credential_source or web_identity_token_file), web identity (IRSA: AWS_WEB_IDENTITY_TOKEN_FILE,
+ * AWS_ROLE_ARN; skipped when the ask names a profile), the profile's keys, container (ECS, EKS pod identity),
+ * instance metadata (IMDSv2, version 1 where it must be). Single sign-on and credential_process are refused.
+ * Metadata addresses are never asked through a proxy. Expired credentials of the instance are used on when
+ * its metadata has no better ones, or can't be asked.
  *
  * A referenced secret holds, as text: a JSON object {"access_key_id", "secret_access_key", "session_token"?}
  * (also AccessKeyId/SecretAccessKey/SessionToken|Token, aws_access_key_id/..., keyId/applicationKey, names in
@@ -41,6 +44,8 @@ struct aws_credentials {
 /* http and secrets outlive the cache. */
 int aws_credentials_cache_new(uv_loop_t *loop, struct http_client *http, struct secrets *secrets,
                               struct aws_credentials_cache **ret, struct error *err);
+/* Waiting callbacks get ERROR_CANCELLED from the loop; on_closed (may be NULL) runs from the loop once all is
+ * closed and the memory is gone. NULL cache: not run. */
 void aws_credentials_cache_close(struct aws_credentials_cache *cache, void (*on_closed)(void *data),
                                  void *data);
 
@@ -53,12 +58,16 @@ struct aws_credentials_ask {
 };
 
 /* credentials: valid during the callback (copy what is kept longer, overwrite it afterwards); NULL with err
- * on an error. "No credentials found" is ERROR_DENIED, not retryable, and lists where was looked. */
+ * on an error. ERROR_DENIED, not retryable: no credentials, lists where was looked. ERROR_INPUT: a file, a
+ * variable or the secret's text is wrong, and which. ERROR_UNSUPPORTED. ERROR_DENIED, ERROR_UNREACHABLE,
+ * ERROR_TIMEOUT, ERROR_PROTOCOL: what a service said or didn't. Messages never hold a secret. */
 typedef void (*aws_credentials_done_fn)(void *data, const struct aws_credentials *credentials,
                                         const struct error *err);
 struct aws_credentials_wait;
 
-/* As secrets_get: done exactly once from the loop, never before return; forget = never. ask is copied. */
+/* As secrets_get: done exactly once from the loop, never before return; forget = never. ask is copied.
+ * Directly returned are only ERROR_SYSTEM, ERROR_CANCELLED (the cache is being closed) and ERROR_LIMIT (4096
+ * wait, or 64 different ones are being fetched; retryable). ret_wait is valid until done. */
 int aws_credentials_get(struct aws_credentials_cache *cache, const struct aws_credentials_ask *ask,
                         aws_credentials_done_fn done, void *data, struct aws_credentials_wait **ret_wait,
                         struct error *err);

@@ -20,6 +20,7 @@
 #include "auth/secret.h"
 #include "auth/secret_field.h"
 #include "auth/secret_local.h"
+#include "auth/vault.h"
 #include "base/clock.h"
 
 enum { WAITS_MAX = 65536, DOCUMENTS_MAX = 256, KEEP_MS = 60000 };
@@ -51,7 +52,8 @@ struct document {
     char *place;
     bool fetching;
     bool unwanted; /* invalidated while it was being fetched: serves those who wait, nobody later */
-    char *text;    /* NULL = not kept */
+    struct vault_fetch *vault_fetch;
+    char *text; /* NULL = not kept */
     int64_t kept_until_ms;
 };
 
@@ -59,13 +61,14 @@ struct secrets {
     uv_loop_t *loop;
     struct http_client *http;
     struct aws_credentials_cache *aws;
+    struct vault *vault; /* made when first asked for */
     char *template;
     uv_timer_t deliver;
     struct link waiting, ready; /* heads */
     int n_waits;
     struct document *documents;
     int n_documents;
-    bool closing, closed;
+    bool closing, closed; /* closed: the handles close, nothing else is open */
     void (*on_closed)(void *data);
     void *data;
 };
@@ -207,6 +210,7 @@ static void on_document(void *data, const char *text, const struct error *err)
     struct document *document = data;
     struct secrets *s = document->secrets;
     document->fetching = false;
+    document->vault_fetch = NULL;
     for (struct link *link = s->waiting.next, *next; link != &s->waiting; link = next) {
         struct secrets_wait *wait = (struct secrets_wait *)link;
         next = link->next;
@@ -231,12 +235,30 @@ static void on_document(void *data, const char *text, const struct error *err)
     finish_closing(s);
 }
 
+static int open_vault(struct secrets *s, struct error *err)
+{
+    struct vault_settings settings;
+    if (s->vault)
+        return 0;
+    if (s->http == NULL)
+        return error_set(err, ERROR_UNSUPPORTED, false, "Vault can't be reached from here");
+    int rc = vault_settings_load(&settings, err);
+    return rc ? rc : vault_new(s->loop, s->http, &settings, &s->vault, err);
+}
+
 static int start_fetch(struct document *document, struct error *err)
 {
-    (void)on_document;
-    return error_set(err, ERROR_UNSUPPORTED, false,
-                     "this version does not read %s; write env:NAME or file:/absolute/path",
-                     document->scheme == SECRET_VAULT ? "Vault" : "AWS Secrets Manager");
+    struct secrets *s = document->secrets;
+    int rc;
+    if (document->scheme == SECRET_VAULT) {
+        rc = open_vault(s, err);
+        if (rc == 0)
+            rc = vault_get(s->vault, document->place, on_document, document, &document->vault_fetch, err);
+    } else {
+        rc = error_set(err, ERROR_UNSUPPORTED, false, "AWS Secrets Manager can't be reached from here");
+    }
+    document->fetching = rc == 0;
+    return rc;
 }
 
 /* Room for one more: what nobody waits for and has been kept longest goes. */
@@ -408,12 +430,21 @@ static void on_timer_closed(uv_handle_t *handle)
         on_closed(data);
 }
 
+static void on_vault_closed(void *data)
+{
+    struct secrets *s = data;
+    uv_close((uv_handle_t *)&s->deliver, on_timer_closed);
+}
+
 static void finish_closing(struct secrets *s)
 {
     if (!s->closing || s->closed || s->n_waits > 0 || s->n_documents > 0)
         return;
     s->closed = true;
-    uv_close((uv_handle_t *)&s->deliver, on_timer_closed);
+    if (s->vault)
+        vault_close(s->vault, on_vault_closed, s);
+    else
+        on_vault_closed(s);
 }
 
 void secrets_close(struct secrets *s, void (*on_closed)(void *data), void *data)
@@ -437,7 +468,9 @@ void secrets_close(struct secrets *s, void (*on_closed)(void *data), void *data)
         cancel((struct secrets_wait *)link);
     for (struct document *d = s->documents, *next; d; d = next) {
         next = d->next;
-        if (!d->fetching)
+        if (d->vault_fetch)
+            vault_forget(d->vault_fetch);
+        if (!d->fetching || d->vault_fetch)
             document_free(d);
     }
     finish_closing(s);

@@ -1,12 +1,18 @@
 /*
- * storage_config: a JSON object that may name where secrets live, never hold one. Members are judged by
- * their names (a list of endings) and values by the shapes that secrets travel in.
+ * storage_config: a JSON object that may name where secrets live, never hold one in clear. Members are judged
+ * by their names (a list of endings) and values by the shapes that secrets travel in. A member of the object
+ * is sealed as a whole when anything inside it is a secret.
  */
+#include "storage/config.h"
+
 #include <ctype.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "storage/driver.h"
+#include "auth/keyring.h"
+#include "auth/secret.h"
 
 #define CONFIG_MAX (64 << 10)
 #define NAME_MAX_SIZE 128
@@ -28,7 +34,8 @@ static const char *const secret_endings[] = {
 
 static const char advice[] =
     "write \"credentials_ref\" instead, which names where the secret lives: env:NAME, "
-    "file:/run/secrets/x, vault:mount/path#field or aws-sm:id#field";
+    "file:/run/secrets/x, vault:mount/path#field or aws-sm:id#field; or have it encrypted: "
+    "backupctl destination add|update --encrypt-config";
 
 static void normalise(const char *name, char *out)
 {
@@ -110,25 +117,29 @@ static int check_reference(const char *name, const json_t *value, struct error *
         name);
 }
 
-static int check_value(const char *name, const json_t *value, struct error *err);
+/* Both set *ret_secret when it is a literal secret that they refuse, which sealing cures. */
+static int check_value(const char *name, const json_t *value, bool *ret_secret, struct error *err);
 
-static int check_member(const char *name, const json_t *value, struct error *err)
+static int check_member(const char *name, const json_t *value, bool *ret_secret, struct error *err)
 {
     char normal[NAME_MAX_SIZE];
     normalise(name, normal);
     if (ends_with(normal, "credentialsref") || ends_with(normal, "passwordref") ||
         ends_with(normal, "secretref"))
         return check_reference(name, value, err);
-    if (names_secret(normal) && holds_something(value))
+    if (names_secret(normal) && holds_something(value)) {
+        *ret_secret = true;
         return error_set(err, ERROR_INPUT, false, "storage_config: \"%.100s\" would hold a secret; %s", name,
                          advice);
-    return check_value(name, value, err);
+    }
+    return check_value(name, value, ret_secret, err);
 }
 
-static int check_value(const char *name, const json_t *value, struct error *err)
+static int check_value(const char *name, const json_t *value, bool *ret_secret, struct error *err)
 {
     if (json_is_string(value)) {
         const char *shape = secret_shape(json_string_value(value));
+        *ret_secret |= shape != NULL;
         if (shape)
             return error_set(err, ERROR_INPUT, false, "storage_config: \"%.100s\" holds %s; %s", name, shape,
                              advice);
@@ -137,13 +148,13 @@ static int check_value(const char *name, const json_t *value, struct error *err)
         json_t *inner;
         json_object_foreach((json_t *)value, member, inner)
         {
-            int rc = check_member(member, inner, err);
+            int rc = check_member(member, inner, ret_secret, err);
             if (rc < 0)
                 return rc;
         }
     } else if (json_is_array(value)) {
         for (size_t i = 0; i < json_array_size(value); i++) {
-            int rc = check_value(name, json_array_get(value, i), err);
+            int rc = check_value(name, json_array_get(value, i), ret_secret, err);
             if (rc < 0)
                 return rc;
         }
@@ -151,12 +162,35 @@ static int check_value(const char *name, const json_t *value, struct error *err)
     return 0;
 }
 
-int storage_config_parse(const char *text, json_t **ret_config, struct error *err)
+static bool is_key_id(const char *text)
 {
-    if (text == NULL || *text == '\0') {
-        *ret_config = NULL;
+    return text && strlen(text) == KEYRING_ID_SIZE - 1 &&
+           strspn(text, "0123456789abcdef") == KEYRING_ID_SIZE - 1;
+}
+
+static int check_sealed(const json_t *sealed, struct error *err)
+{
+    const char *data = json_string_value(json_object_get(sealed, "data"));
+    if (json_object_size(sealed) == 2 && is_key_id(json_string_value(json_object_get(sealed, "key_id"))) &&
+        data && *data)
         return 0;
-    }
+    return error_set(
+        err, ERROR_INPUT, false,
+        "storage_config: \"sealed\" is what --encrypt-config makes of secrets: an object of key_id and "
+        "data; give the secrets themselves with --encrypt-config");
+}
+
+/* Of a member of the object itself. */
+static int judge(const char *name, const json_t *value, bool *ret_secret, struct error *err)
+{
+    *ret_secret = false;
+    return strcmp(name, "sealed") == 0 ? check_sealed(value, err)
+                                       : check_member(name, value, ret_secret, err);
+}
+
+/* The object, whatever is in it. */
+static int load(const char *text, json_t **ret_config, struct error *err)
+{
     if (strnlen(text, CONFIG_MAX + 1) > CONFIG_MAX)
         return error_set(err, ERROR_INPUT, false, "storage_config is longer than %d bytes", CONFIG_MAX);
 
@@ -169,16 +203,218 @@ int storage_config_parse(const char *text, json_t **ret_config, struct error *er
                          "storage_config is not valid JSON: %s at line %d, column %d",
                          duplicate ? "a member name appears twice" : "syntax error", at.line, at.column);
     }
-    int rc = 0;
-    if (!json_is_object(config))
-        rc = error_set(err, ERROR_INPUT, false,
-                       "storage_config must be a JSON object, such as {\"read_back\": true}");
-    else
-        rc = check_value("storage_config", config, err);
-    if (rc < 0) {
-        json_decref(config);
+    if (!json_is_object(config)) {
+        storage_config_free(config);
+        return error_set(err, ERROR_INPUT, false,
+                         "storage_config must be a JSON object, such as {\"read_back\": true}");
+    }
+    *ret_config = config;
+    return 0;
+}
+
+static int parse(const char *text, bool literal, json_t **ret_config, struct error *err)
+{
+    if (text == NULL || *text == '\0') {
+        *ret_config = NULL;
+        return 0;
+    }
+    json_t *config;
+    int rc = load(text, &config, err);
+    if (rc)
+        return rc;
+    const char *name;
+    json_t *value;
+    json_object_foreach(config, name, value)
+    {
+        bool secret;
+        rc = judge(name, value, &secret, err);
+        if (rc && literal && secret)
+            rc = 0;
+        if (rc)
+            break;
+    }
+    if (rc) {
+        storage_config_free(config);
         return rc;
     }
     *ret_config = config;
     return 0;
+}
+
+int storage_config_parse(const char *text, json_t **ret_config, struct error *err)
+{
+    return parse(text, false, ret_config, err);
+}
+
+int storage_config_parse_literal(const char *text, json_t **ret_config, struct error *err)
+{
+    return parse(text, true, ret_config, err);
+}
+
+void storage_config_free(json_t *config)
+{
+    secret_json_free(config);
+}
+
+const char *storage_config_key_id(const json_t *config)
+{
+    return json_string_value(json_object_get(json_object_get(config, "sealed"), "key_id"));
+}
+
+/* --- sealing --- */
+
+static const char context[] = "storage_config";
+
+static int out_of_memory(struct error *err)
+{
+    return error_set(err, ERROR_SYSTEM, true, "out of memory");
+}
+
+/* Parts config's members into those that are secret and the others. */
+static int part(const json_t *config, json_t *secrets, json_t *rest, struct error *err)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)config, name, value)
+    {
+        bool secret;
+        int rc = judge(name, value, &secret, err);
+        if (rc && !secret)
+            return rc;
+        if (json_object_set(secret ? secrets : rest, name, value))
+            return out_of_memory(err);
+    }
+    return 0;
+}
+
+static int seal_members(const json_t *secrets, const struct keyring *keyring, json_t **ret_sealed,
+                        struct error *err)
+{
+    char id[KEYRING_ID_SIZE];
+    char *data = NULL;
+    char *text = json_dumps(secrets, JSON_COMPACT);
+    if (text == NULL)
+        return out_of_memory(err);
+    int rc = keyring_seal(keyring, context, text, strlen(text), id, &data, err);
+    secret_free(text);
+    if (rc)
+        return rc;
+    *ret_sealed = json_pack("{s:s, s:s}", "key_id", id, "data", data);
+    free(data);
+    return *ret_sealed ? 0 : out_of_memory(err);
+}
+
+int storage_config_seal(const json_t *config, const struct keyring *keyring, json_t **ret_config,
+                        struct error *err)
+{
+    if (json_object_get(config, "sealed"))
+        return error_set(err, ERROR_INPUT, false,
+                         "storage_config: \"sealed\" is there already; give all secrets anew, without it");
+    json_t *secrets = json_object(), *rest = json_object(), *sealed = NULL;
+    int rc = secrets && rest ? part(config, secrets, rest, err) : out_of_memory(err);
+    if (rc == 0 && json_object_size(secrets) > 0) {
+        rc = seal_members(secrets, keyring, &sealed, err);
+        if (rc == 0 && json_object_set_new(rest, "sealed", sealed))
+            rc = out_of_memory(err);
+    }
+    json_decref(secrets); /* config's own strings */
+    if (rc) {
+        json_decref(rest);
+        return rc;
+    }
+    *ret_config = rest;
+    return 0;
+}
+
+static int merge(json_t *opened, const char *text, struct error *err)
+{
+    json_t *secrets = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    const char *name;
+    json_t *value;
+    int rc = 0;
+    if (!json_is_object(secrets))
+        rc = error_set(err, ERROR_CORRUPT, false, "storage_config: what is sealed is not a JSON object");
+    json_object_foreach(secrets, name, value)
+    {
+        if (rc == 0 && json_object_get(opened, name))
+            rc = error_set(
+                err, ERROR_CORRUPT, false,
+                "storage_config: \"%.100s\" stands both in the open and sealed; give the configuration anew",
+                name);
+        if (rc == 0 && json_object_set(opened, name, value))
+            rc = out_of_memory(err);
+    }
+    if (rc)
+        secret_json_free(secrets);
+    else
+        json_decref(secrets); /* opened has its values now */
+    return rc;
+}
+
+int storage_config_open(const json_t *config, const struct keyring *keyring, json_t **ret_config,
+                        struct error *err)
+{
+    const json_t *sealed = json_object_get(config, "sealed");
+    if (sealed == NULL) {
+        *ret_config = json_incref((json_t *)config);
+        return 0;
+    }
+    char *text = NULL;
+    size_t size;
+    const char *data = json_string_value(json_object_get(sealed, "data"));
+    const char *id = storage_config_key_id(config);
+    if (keyring == NULL || data == NULL || id == NULL)
+        return error_set(err, ERROR_INPUT, false, "storage_config: \"sealed\" can't be opened here");
+    int rc = keyring_open(keyring, id, context, data, &text, &size, err);
+    if (rc) {
+        error_context(err, "storage_config");
+        return rc;
+    }
+    json_t *opened = json_copy((json_t *)config);
+    rc = opened ? 0 : out_of_memory(err);
+    if (rc == 0) {
+        json_object_del(opened, "sealed");
+        rc = merge(opened, text, err);
+    }
+    secret_free(text);
+    if (rc) {
+        storage_config_free(opened);
+        return rc;
+    }
+    *ret_config = opened;
+    return 0;
+}
+
+/* --- showing --- */
+
+/* Nothing to hide: shown as it was written. */
+static bool can_be_shown(const char *text)
+{
+    json_t *config = NULL;
+    bool ok = storage_config_parse(text, &config, NULL) == 0 && json_object_get(config, "sealed") == NULL;
+    storage_config_free(config);
+    return ok;
+}
+
+char *storage_config_redact(const char *text)
+{
+    if (can_be_shown(text))
+        return strdup(text);
+    json_t *config = strlen(text) <= CONFIG_MAX ? json_loads(text, 0, NULL) : NULL;
+    if (!json_is_object(config)) {
+        secret_json_free(config);
+        return strdup("***");
+    }
+    const char *name;
+    json_t *value;
+    void *next;
+    json_object_foreach_safe(config, next, name, value)
+    {
+        bool secret;
+        if (strcmp(name, "sealed") == 0 || judge(name, value, &secret, NULL))
+            json_object_set_new(config, name, json_string("***"));
+    }
+    char *shown = json_dumps(config, JSON_COMPACT);
+    secret_json_free(config);
+    return shown;
 }

@@ -5,20 +5,17 @@
 #include <string.h>
 
 #include "storage/posix/posix.h"
+#include "storage/s3/s3.h"
 
 /* The specification's eight, in its order. */
 static const struct {
     const char *storage_type;
     const struct storage_driver *driver; /* NULL: no driver yet */
 } registry[] = {
-    {"local", &storage_posix},
-    {"local_external", &storage_posix},
-    {"s3", NULL},
-    {"minio", NULL},
-    {"spaces", NULL},
-    {"backblaze", NULL},
-    {"azure_blob", NULL},
-    {"gcs", NULL},
+    {"local", &storage_posix}, {"local_external", &storage_posix},
+    {"s3", &storage_s3},       {"minio", &storage_s3},
+    {"spaces", &storage_s3},   {"backblaze", &storage_s3},
+    {"azure_blob", NULL},      {"gcs", NULL},
 };
 
 static const struct storage_driver *override;
@@ -59,11 +56,10 @@ int storage_driver_find(const char *storage_type, const struct storage_driver **
         if (strcmp(registry[i].storage_type, storage_type) != 0)
             continue;
         if (registry[i].driver == NULL)
-            return error_set(
-                err, ERROR_UNSUPPORTED, false,
-                "storage type '%s' is known, but this version has no driver for it yet; local and "
-                "local_external can be used",
-                storage_type);
+            return error_set(err, ERROR_UNSUPPORTED, false,
+                             "storage type '%s' is known, but this version has no driver for it yet; local, "
+                             "local_external, s3, minio, spaces and backblaze can be used",
+                             storage_type);
         *ret_driver = registry[i].driver;
         return 0;
     }

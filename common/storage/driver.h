@@ -23,6 +23,7 @@
 
 #include "base/digest.h"
 #include "base/error.h"
+#include "storage/config.h"
 
 #define STORAGE_SHA256_SIZE DIGEST_SHA256_SIZE
 
@@ -121,7 +122,8 @@ struct storage_delete {
     const char *key; /* final object; NULL = temporary objects of row_id with a fence <= fence are removed */
     const char *near_key;     /* with key NULL: the final name those temporary objects were meant for */
     const char *resume_state; /* with key NULL: names the upload to abort; NULL = none */
-    const char *upload_id;    /* not NULL: only this open upload of key is aborted, key itself stays */
+    const char *upload_id;    /* not NULL: only this open upload of key (as list_start tells both) is aborted,
+                                 key itself stays */
     int64_t row_id;
     int64_t fence;
     void (*done)(struct storage_delete *del, bool existed, const struct error *err);
@@ -184,8 +186,3 @@ int storage_driver_find(const char *storage_type, const struct storage_driver **
 
 /* For tests and benchmarks: the next finds of this driver's types give it instead. NULL undoes it. */
 void storage_driver_override(const struct storage_driver *driver);
-
-/* storage_config of a destination: a JSON object without any literal secret. ERROR_INPUT names the member and
- * says what to write instead (credentials_ref); no part of the text's values is repeated in the message. text
- * NULL or "" gives *ret_config = NULL; otherwise json_decref it. Bound: 64 KiB. */
-int storage_config_parse(const char *text, json_t **ret_config, struct error *err);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/strbuf.h"
-#include "storage/driver.h"
+#include "storage/config.h"
 #include "store/json_rows.h"
 
 extern const char bm_sql_catalog_database[], bm_sql_catalog_destination[], bm_sql_catalog_schedule[];
@@ -78,39 +78,14 @@ int catalog_add_select(struct pg_request *request, enum catalog_kind kind, const
     return add(request, sql, 2, (const char *const[]){reference, id});
 }
 
-/* A row of the specification's application may hold a secret in clear. */
+/* Sealed secrets, and those that a row of the specification's application may hold in clear. */
 void catalog_redact(json_t *row)
 {
     const char *text = json_string_value(json_object_get(row, "storage_config"));
-    json_t *config = NULL;
-    if (text == NULL || storage_config_parse(text, &config, NULL) == 0) {
-        json_decref(config);
-        return;
-    }
-    config = json_loads(text, 0, NULL);
-    if (!json_is_object(config)) {
-        json_decref(config);
-        json_object_set_new(row, "storage_config", json_string("***"));
-        return;
-    }
-    const char *key;
-    json_t *value;
-    void *next;
-    json_object_foreach_safe(config, next, key, value)
-    {
-        json_t *alone = json_pack("{s:O}", key, value);
-        char *dump = alone ? json_dumps(alone, 0) : NULL;
-        json_t *parsed = NULL;
-        if (dump == NULL || storage_config_parse(dump, &parsed, NULL))
-            json_object_set_new(config, key, json_string("***"));
-        json_decref(parsed);
-        json_decref(alone);
-        free(dump);
-    }
-    char *shown = json_dumps(config, JSON_COMPACT);
-    json_object_set_new(row, "storage_config", json_string(shown ? shown : "***"));
+    char *shown = text ? storage_config_redact(text) : NULL;
+    if (text)
+        json_object_set_new(row, "storage_config", json_string(shown ? shown : "***"));
     free(shown);
-    json_decref(config);
 }
 
 json_t *catalog_read_rows(const PGresult *result, enum catalog_kind kind)

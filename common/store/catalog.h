@@ -39,13 +39,13 @@ int catalog_apply(enum catalog_kind kind, const json_t *current, const json_t *c
  */
 int catalog_add_select(struct pg_request *request, enum catalog_kind kind, const char *reference,
                        int64_t database_id);
-/* New array of rows; secrets written into an older row's storage_config are shown as "***". */
+/* New array of rows; secrets in storage_config are shown as "***" (catalog_redact). */
 json_t *catalog_read_rows(const PGresult *result, enum catalog_kind kind);
 /* Exactly one: ERROR_NOT_FOUND, or ERROR_INPUT when a name is ambiguous (asks for the id). New reference. */
 int catalog_read_one(const PGresult *result, enum catalog_kind kind, const char *reference, json_t **ret_row,
                      struct error *err);
 
-/* Replaces what storage_config_parse would refuse in row's storage_config by "***". */
+/* Replaces what is sealed in row's storage_config, and what storage_config_parse would refuse, by "***". */
 void catalog_redact(json_t *row);
 
 /* A new row. Two statements; the second's result has the new id, or no row when the name is taken

@@ -216,11 +216,28 @@ static int check_path_template(const char *template, struct error *err)
     return 0;
 }
 
-static int check_config(const json_t *row, const struct settings *settings, json_t **ret_config,
-                        struct error *err)
+/* What catalog rows show of a configuration, as far as it can be judged: without the "***" for sealed
+ * secrets. */
+static int parse_shown_config(const char *text, json_t **ret_config, struct error *err)
+{
+    json_t *shown = text ? json_loads(text, 0, NULL) : NULL;
+    const char *sealed = json_string_value(json_object_get(shown, "sealed"));
+    if (sealed && strcmp(sealed, "***") == 0)
+        json_object_del(shown, "sealed");
+    char *rest = shown ? json_dumps(shown, JSON_COMPACT) : NULL;
+    int rc = storage_config_parse(rest ? rest : text, ret_config, err);
+    json_decref(shown);
+    free(rest);
+    return rc;
+}
+
+static int check_config(const json_t *row, const json_t *current, const struct settings *settings,
+                        json_t **ret_config, struct error *err)
 {
     json_t *config = NULL;
-    int rc = storage_config_parse(text_of(row, "storage_config"), &config, err);
+    const char *text = text_of(row, "storage_config");
+    bool kept = current && !differs(row, current, "storage_config");
+    int rc = kept ? parse_shown_config(text, &config, err) : storage_config_parse(text, &config, err);
     if (rc)
         return rc;
     const char *inside = text_of(config, "credentials_ref");
@@ -259,7 +276,7 @@ static int check_destination(json_t *row, const json_t *current, bool accept_dis
     if (rc == 0)
         rc = check_path_template(text_of(row, "path_template"), err);
     if (rc == 0)
-        rc = check_config(row, settings, &config, err);
+        rc = check_config(row, current, settings, &config, err);
     if (rc == 0 && no_driver.code) {
         json_decref(config);
         config = NULL;

@@ -48,3 +48,4 @@ int posix_remove_temps(int dir_fd, int64_t row_id, int64_t last_fence);
 
 int posix_put_start(struct storage_put *put, struct storage_op **ret_op, struct error *err);
 int posix_get_start(struct storage_get *get, struct storage_op **ret_op, struct error *err);
+int posix_list_start(struct storage_list *list, struct storage_op **ret_op, struct error *err);

@@ -84,6 +84,20 @@ void path_temp_name(int64_t row_id, int64_t fence, char out[PATH_TEMP_NAME_SIZE]
     snprintf(out, PATH_TEMP_NAME_SIZE, ".bm-%" PRId64 "-%" PRId64 ".tmp", row_id, fence);
 }
 
+bool path_is_temp_name(const char *name, int64_t *ret_row_id, int64_t *ret_fence)
+{
+    char same[PATH_TEMP_NAME_SIZE];
+    int64_t row_id, fence;
+    if (sscanf(name, ".bm-%" SCNd64 "-%" SCNd64 ".tmp", &row_id, &fence) != 2)
+        return false;
+    path_temp_name(row_id, fence, same);
+    if (strcmp(name, same) != 0)
+        return false;
+    *ret_row_id = row_id;
+    *ret_fence = fence;
+    return true;
+}
+
 int path_open_base(const char *base, int *ret_fd, struct error *err)
 {
     int fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -26,6 +26,8 @@ bool path_join(const char *base, const char *key, char *out, size_t size);
 
 /* ".bm-<row_id>-<fence>.tmp" */
 void path_temp_name(int64_t row_id, int64_t fence, char out[PATH_TEMP_NAME_SIZE]);
+/* Whether name is such a one, and whose. */
+bool path_is_temp_name(const char *name, int64_t *ret_row_id, int64_t *ret_fence);
 
 /* Opens the base directory for reading. Missing or no directory: ERROR_UNREACHABLE; all errors retryable. */
 int path_open_base(const char *base, int *ret_fd, struct error *err);

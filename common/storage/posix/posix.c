@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -206,9 +207,24 @@ int posix_remove_temps(int dir_fd, int64_t row_id, int64_t last_fence)
     return removed;
 }
 
+/* Beside request->key: only the temporary file of this name. */
+static void delete_upload(struct posix_delete *self, int dir_fd, struct error *err)
+{
+    const struct storage_delete *request = self->request;
+    if (unlinkat(dir_fd, request->upload_id, 0) == 0)
+        self->existed = true;
+    else if (errno != ENOENT)
+        error_errno(err, errno, "the temporary file '%.100s' below '%.200s' can't be removed",
+                    request->upload_id, request->location.base_path);
+}
+
 static void delete_object(struct posix_delete *self, int dir_fd, const char *name, struct error *err)
 {
     const struct storage_delete *request = self->request;
+    if (request->key && request->upload_id) {
+        delete_upload(self, dir_fd, err);
+        return;
+    }
     if (request->key == NULL) {
         self->existed = posix_remove_temps(dir_fd, request->row_id, request->fence) > 0;
         return;
@@ -256,10 +272,25 @@ static void step_delete(struct posix_op *op, int lane)
     request->done(request, err.code ? false : existed, err.code ? &err : NULL);
 }
 
-static int posix_delete_start(struct storage_delete *request, struct storage_op **ret_op, struct error *err)
+/* An upload's key may be the path of its temporary file (list), which isn't an object's. */
+static int check_delete(const struct storage_delete *request, struct error *err)
 {
     const char *key = request->key ? request->key : request->near_key;
-    int rc = posix_check(&request->location, key ? key : "", err);
+    int64_t row_id, fence;
+    if (request->key == NULL || request->upload_id == NULL)
+        return posix_check(&request->location, key ? key : "", err);
+    if (!path_is_temp_name(request->upload_id, &row_id, &fence))
+        return error_set(err, ERROR_UNSAFE_PATH, false,
+                         "'%.100s' is not the name of a temporary file of ours", request->upload_id);
+    const char *slash = strrchr(key, '/');
+    char beside[4096];
+    snprintf(beside, sizeof beside, "%.*sx", slash ? (int)(slash + 1 - key) : 0, key);
+    return posix_check(&request->location, beside, err);
+}
+
+static int posix_delete_start(struct storage_delete *request, struct storage_op **ret_op, struct error *err)
+{
+    int rc = check_delete(request, err);
     if (rc < 0)
         return rc;
     struct posix_delete *self = calloc(1, sizeof *self);
@@ -277,12 +308,13 @@ static const char *const storage_types[] = {"local", "local_external", NULL};
 const struct storage_driver storage_posix = {
     .name = "posix",
     .storage_types = storage_types,
-    .capabilities = STORAGE_CAP_CREATE_ONLY | STORAGE_CAP_LOCAL_PATH,
+    .capabilities = STORAGE_CAP_CREATE_ONLY | STORAGE_CAP_LOCAL_PATH | STORAGE_CAP_LIST,
     .check = posix_check,
     .identify = posix_identify,
     .put_start = posix_put_start,
     .get_start = posix_get_start,
     .stat_start = posix_stat_start,
     .delete_start = posix_delete_start,
+    .list_start = posix_list_start,
     .op_cancel = posix_op_cancel,
 };

@@ -348,6 +348,7 @@ static enum s3_error_class explain(struct s3_call *call, const struct http_respo
     } else {
         class = class_of(call, response);
         s3_error_classify(response->status, document->code, document->message, err);
+        err->retryable = err->retryable || class == S3_ERROR_CLOCK || class == S3_ERROR_TOKEN;
     }
     add_context(call, err);
     if (*request_id) {

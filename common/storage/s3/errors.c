@@ -175,7 +175,8 @@ int s3_error_classify(int status, const char *code, const char *message, struct 
     snprintf(text, sizeof text, "%s", message);
     snprintf(name, sizeof name, "%s", code);
     hide_secrets(text);
-    hide_secrets(name);
+    if (row.code == NULL) /* a code that we don't know may be anything */
+        hide_secrets(name);
     /* People set clocks and renew tokens, and then the same call succeeds. */
     bool retryable =
         row.class == S3_ERROR_TRANSIENT || row.class == S3_ERROR_CLOCK || row.class == S3_ERROR_TOKEN;

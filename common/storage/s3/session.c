@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/aws_plan.h"
 #include "storage/s3/call.h"
+#include "storage/s3/config_members.h"
+#include "storage/s3/learned.h"
 
 #define KEY_SIZE 32
 #define KEY_BASE64_SIZE 44
@@ -20,6 +23,19 @@ struct s3_opening {
     void *data;
 };
 
+/* AWS's own configuration may name the region where ours doesn't. A guess that is wrong, or a file that can't
+ * be read, costs one request more: the service tells. */
+static void find_region(struct s3_config *config)
+{
+    char *region = NULL;
+    if (config->region_said || config->preset->chain != AWS_CHAIN_FULL || s3_learned_region(config))
+        return;
+    aws_plan_region(&region, NULL);
+    if (region && s3_region_is_valid(region))
+        s3_config_set_region(config, region);
+    free(region);
+}
+
 int s3_session_init(struct s3_session *session, uv_loop_t *loop, const struct storage_location *location,
                     struct error *err)
 {
@@ -31,6 +47,7 @@ int s3_session_init(struct s3_session *session, uv_loop_t *loop, const struct st
         return error_set(err, ERROR_UNSUPPORTED, false,
                          "storage type '%s' needs the network, which this program has not opened",
                          location->storage_type);
+    find_region(&session->config);
     const struct s3_config *config = &session->config;
     session->credentials_ref = location->credentials_ref && *location->credentials_ref
                                    ? location->credentials_ref

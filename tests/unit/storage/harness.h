@@ -268,6 +268,97 @@ static inline struct outcome run_delete(const struct storage_location *location,
     return o;
 }
 
+/* Only the open upload of key. */
+static inline struct outcome run_abort(const struct storage_location *location, const char *key,
+                                       const char *upload_id)
+{
+    uv_loop_t loop;
+    uv_loop_init(&loop);
+    struct outcome o = {.running = true};
+    struct storage_delete del = {.loop = &loop,
+                                 .location = *location,
+                                 .key = key,
+                                 .upload_id = upload_id,
+                                 .done = on_delete,
+                                 .data = &o};
+    struct storage_op *op;
+    harness_run(&loop, &o, harness_driver(location)->delete_start(&del, &op, &o.err));
+    return o;
+}
+
+static inline struct outcome run_get_range(const struct storage_location *location, const char *key, int fd,
+                                           uint64_t offset, uint64_t length)
+{
+    uv_loop_t loop;
+    uv_loop_init(&loop);
+    struct outcome o = {.running = true};
+    struct storage_get get = {.loop = &loop,
+                              .location = *location,
+                              .key = key,
+                              .target_fd = fd,
+                              .offset = offset,
+                              .length = length,
+                              .done = on_get,
+                              .data = &o};
+    struct storage_op *op;
+    harness_run(&loop, &o, harness_driver(location)->get_start(&get, &op, &o.err));
+    if (o.done && !o.err.code)
+        assert_int_equal(get.bytes_done, o.size);
+    return o;
+}
+
+/* What list told. */
+struct listing {
+    int done;
+    struct error err;
+    char names[4096]; /* "key|key|" */
+    int n, stop_after;
+    uint64_t size;
+    int64_t time_ms;
+    char upload_id[128];
+};
+
+static inline bool on_list_entry(struct storage_list *list, const struct storage_entry *entry)
+{
+    struct listing *l = list->data;
+    size_t n = strlen(l->names);
+    snprintf(l->names + n, sizeof l->names - n, "%s|", entry->key);
+    l->size += entry->size;
+    l->time_ms = entry->time_ms;
+    snprintf(l->upload_id, sizeof l->upload_id, "%s", entry->upload_id ? entry->upload_id : "");
+    return ++l->n != l->stop_after;
+}
+
+static inline void on_list_done(struct storage_list *list, const struct error *err)
+{
+    struct listing *l = list->data;
+    l->done++;
+    if (err)
+        l->err = *err;
+}
+
+static inline struct listing run_listing(const struct storage_location *location, enum storage_list_kind kind,
+                                         const char *prefix, int stop_after)
+{
+    uv_loop_t loop;
+    uv_loop_init(&loop);
+    struct listing l = {.stop_after = stop_after};
+    struct storage_list list = {.loop = &loop,
+                                .location = *location,
+                                .prefix = prefix,
+                                .kind = kind,
+                                .on_entry = on_list_entry,
+                                .done = on_list_done,
+                                .data = &l};
+    struct storage_op *op;
+    int rc = harness_driver(location)->list_start(&list, &op, &l.err);
+    assert_int_equal(l.done, 0);
+    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    assert_int_equal(l.done, rc == 0 ? 1 : 0);
+    return l;
+}
+
 /* The operation ended with this code, retryable or not, and said `text`. */
 static inline void expect_error_at(const struct outcome *o, int code, bool retryable, const char *text,
                                    const char *file, int line)

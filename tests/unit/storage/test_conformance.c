@@ -421,6 +421,99 @@ static void two_attempts_at_once(void)
     artifact_free(&a);
 }
 
+static void ranges(void)
+{
+    const size_t size = (1 << 20) + 77;
+    const struct {
+        uint64_t offset, length;
+        size_t expected;
+    } cases[] = {
+        {0, 10, 10},
+        {5, 0, size - 5},
+        {size - 1, 1, 1},
+        {size - 1, 100, 1},
+        {0, size + 100, size},
+        {size, 1, 0},
+        {size + 9, 0, 0},
+        {300000, 300000, 300000},
+        {262144, 262144, 262144},
+        {0, size, size},
+        {7, INT64_MAX - 7, size - 7},
+    };
+    struct artifact a = artifact_make(size, 3);
+    struct outcome o = run_put(&location, KEY, &a, 301, 1);
+    expect_success(&o);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int fd = open(harness_root, O_RDWR | O_TMPFILE, 0600);
+        char sha256[STORAGE_SHA256_SIZE], *found = malloc(size + 1);
+        o = run_get_range(&location, KEY, fd, cases[i].offset, cases[i].length);
+        expect_success(&o);
+        assert_int_equal(o.size, cases[i].expected);
+        const unsigned char *from = a.data + (cases[i].expected ? cases[i].offset : 0);
+        harness_sha256(from, cases[i].expected, sha256);
+        assert_string_equal(o.sha256, sha256);
+        assert_int_equal(pread(fd, found, size + 1, 0), cases[i].expected);
+        assert_memory_equal(found, from, cases[i].expected);
+        free(found);
+        close(fd);
+    }
+    o = run_get_range(&location, KEY, -1, 1, INT64_MAX);
+    assert_int_equal(o.done, 0);
+    expect_error(&o, ERROR_INPUT, false, "2^63");
+    artifact_free(&a);
+}
+
+/* In whatever order. */
+static void expect_listed(const char *prefix, const char *const *keys, int n)
+{
+    struct listing l = run_listing(&location, STORAGE_LIST_OBJECTS, prefix, 0);
+    if (l.err.code)
+        fail_msg("%s", l.err.message);
+    assert_int_equal(l.n, n);
+    for (int i = 0; i < n; i++) {
+        char name[128];
+        snprintf(name, sizeof name, "%s|", keys[i]);
+        if (strstr(l.names, name) == NULL)
+            fail_msg("beneath '%s' no %s: %s", prefix, keys[i], l.names);
+    }
+}
+
+static void listings(void)
+{
+    static const char *const keys[] = {"shop/2025/a.gz", "shop/2025/b c+d.gz", "shop/2026/a.gz", "shop2/x",
+                                       "top"};
+    struct artifact a = artifact_make(10, 1);
+    expect_listed("", keys, 0);
+    for (int i = 0; i < 5; i++) {
+        struct outcome o = run_put(&location, keys[i], &a, i + 1, 1);
+        expect_success(&o);
+    }
+    artifact_free(&a);
+    expect_listed("", keys, 5);
+    expect_listed(NULL, keys, 5);
+    expect_listed("shop", keys, 4);
+    expect_listed("shop/", keys, 3);
+    expect_listed("shop/2025", keys, 2);
+    expect_listed("shop/2025/b c", &keys[1], 1);
+    expect_listed("shop/2025/b c+d.gz", &keys[1], 1);
+    expect_listed("shop/2025/b c+d.gz/", keys, 0);
+    expect_listed("shop/2027/", keys, 0);
+    expect_listed("nothing/at/all", keys, 0);
+    expect_listed("o", keys, 0);
+
+    struct listing l = run_listing(&location, STORAGE_LIST_OBJECTS, "", 2);
+    assert_int_equal(l.err.code, 0);
+    assert_int_equal(l.n, 2);
+    assert_int_equal(l.size, 20);
+    assert_true(l.time_ms > INT64_C(1700000000000));
+    l = run_listing(&location, STORAGE_LIST_UPLOADS, "", 0);
+    assert_int_equal(l.err.code, 0);
+    assert_int_equal(l.n, 0);
+    l = run_listing(&location, STORAGE_LIST_OBJECTS, "../", 0);
+    assert_int_equal(l.err.code, ERROR_UNSAFE_PATH);
+    assert_int_equal(l.done, 0);
+}
+
 struct stream_reader {
     int fd;
     struct artifact found;
@@ -519,6 +612,8 @@ static const struct {
     {"many_at_once", many_at_once},
     {"many_fates_at_once", many_fates_at_once},
     {"two_attempts_at_once", two_attempts_at_once},
+    {"ranges", ranges},
+    {"listings", listings},
     {"get_into_a_pipe", get_into_a_pipe},
     {"cancelled_while_the_reader_stalls", cancelled_while_the_reader_stalls},
 };

@@ -496,6 +496,98 @@ static void long_paths(void **state)
     assert_int_equal(path_check_key(key, &err), ERROR_UNSAFE_PATH);
 }
 
+static void listings_tell_files_of_ours_only(void **state)
+{
+    (void)state;
+    const char *outside = harness_make_dir("outside");
+    harness_write_file(harness_path("outside/x"), "x");
+    assert_int_equal(mkdir(harness_path("base/a"), 0755), 0);
+    assert_int_equal(symlink(outside, harness_path("base/link")), 0);
+    assert_int_equal(symlink("a", harness_path("base/inside")), 0);
+    assert_int_equal(mkfifo(harness_path("base/a/fifo"), 0600), 0);
+    harness_write_file(harness_path("base/.backupmanager-disk"), "x");
+    harness_write_file(harness_path("base/a/.bm-5-1.tmp"), "x");
+    harness_write_file(harness_path("base/a/file"), "x");
+    struct listing l = run_listing(&location, STORAGE_LIST_OBJECTS, "", 0);
+    assert_int_equal(l.err.code, 0);
+    assert_string_equal(l.names, "a/file|");
+    l = run_listing(&location, STORAGE_LIST_OBJECTS, "link/", 0);
+    assert_int_equal(l.err.code, ERROR_UNSAFE_PATH);
+
+    expect_error(
+        &(struct outcome){.err = run_listing(&(struct storage_location){.storage_type = "local",
+                                                                        .base_path = "/nowhere/here"},
+                                             STORAGE_LIST_OBJECTS, "", 0)
+                                     .err},
+        ERROR_UNREACHABLE, true, "/nowhere/here");
+}
+
+static void listings_of_many_and_of_deep(void **state)
+{
+    (void)state;
+    enum { N = 700 };
+    char path[256];
+    for (int i = 0; i < N; i++) {
+        snprintf(path, sizeof path, "base/%d", i % 7);
+        mkdir(harness_path(path), 0755);
+        snprintf(path, sizeof path, "base/%d/%d", i % 7, i);
+        harness_write_file(harness_path(path), "x");
+    }
+    struct listing l = run_listing(&location, STORAGE_LIST_OBJECTS, "", 0);
+    assert_int_equal(l.err.code, 0);
+    assert_int_equal(l.n, N);
+    assert_int_equal(l.size, N);
+    l = run_listing(&location, STORAGE_LIST_OBJECTS, "", 300);
+    assert_int_equal(l.err.code, 0);
+    assert_int_equal(l.n, 300);
+
+    snprintf(path, sizeof path, "base");
+    for (int i = 0; i < 70; i++) {
+        snprintf(path + strlen(path), sizeof path - strlen(path), "/d");
+        assert_int_equal(mkdir(harness_path(path), 0755), 0);
+    }
+    l = run_listing(&location, STORAGE_LIST_OBJECTS, "", 0);
+    assert_int_equal(l.err.code, ERROR_LIMIT);
+    assert_false(l.err.retryable);
+}
+
+static void open_uploads_are_told_and_aborted(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"base/a/.bm-301-2.tmp", "base/.bm-302-1.tmp", "base/a/.bm-301-02.tmp",
+                                        "base/a/.bm-x.tmp", "base/a/file"};
+    assert_int_equal(mkdir(harness_path("base/a"), 0755), 0);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        harness_write_file(harness_path(names[i]), "x");
+    struct listing l = run_listing(&location, STORAGE_LIST_UPLOADS, "", 0);
+    assert_int_equal(l.err.code, 0);
+    assert_int_equal(l.n, 2);
+    assert_non_null(strstr(l.names, "a/.bm-301-2.tmp|"));
+    assert_true(l.time_ms > INT64_C(1700000000000));
+    l = run_listing(&location, STORAGE_LIST_UPLOADS, "a/", 0);
+    assert_string_equal(l.names, "a/.bm-301-2.tmp|");
+    assert_string_equal(l.upload_id, ".bm-301-2.tmp");
+
+    struct outcome o = run_abort(&location, "a/.bm-301-2.tmp", ".bm-301-2.tmp");
+    expect_success(&o);
+    assert_true(o.existed);
+    o = run_abort(&location, "a/.bm-301-2.tmp", ".bm-301-2.tmp");
+    expect_success(&o);
+    assert_false(o.existed);
+    o = run_abort(&location, "a/file", ".bm-301-2.tmp"); /* by the object's name: the object stays */
+    expect_success(&o);
+    assert_false(o.existed);
+    assert_int_equal(access(harness_path("base/a/file"), F_OK), 0);
+    static const char *const not_ours[] = {"file", "../x", ".bm-301-2.tmp/../../x", ""};
+    for (size_t i = 0; i < sizeof not_ours / sizeof *not_ours; i++) {
+        o = run_abort(&location, "a/file", not_ours[i]);
+        assert_int_equal(o.done, 0);
+        expect_error(&o, ERROR_UNSAFE_PATH, false, "temporary file");
+    }
+    o = run_abort(&location, "../a/.bm-302-1.tmp", ".bm-302-1.tmp");
+    expect_error(&o, ERROR_UNSAFE_PATH, false, "..");
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -521,6 +613,9 @@ int main(void)
         CASE(stat_tells_the_absolute_path),
         CASE(check_judges_shapes_only),
         CASE(long_paths),
+        CASE(listings_tell_files_of_ours_only),
+        CASE(listings_of_many_and_of_deep),
+        CASE(open_uploads_are_told_and_aborted),
     };
     /* Before any thread is there. */
     can_mount = unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;

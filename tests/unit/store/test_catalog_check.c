@@ -130,15 +130,46 @@ static void test_redaction(void **state)
     catalog_redact(row);
     assert_string_equal(json_string_value(json_object_get(row, "storage_config")),
                         "{\"bucket\":\"b\",\"secret_access_key\":\"***\",\"credentials_ref\":\"env:X\"}");
+    json_object_set_new(
+        row, "storage_config",
+        json_string("{\"bucket\":\"b\",\"sealed\":{\"key_id\":\"0123456789abcdef\",\"data\":\"QUJD\"}}"));
+    catalog_redact(row);
+    assert_string_equal(json_string_value(json_object_get(row, "storage_config")),
+                        "{\"bucket\":\"b\",\"sealed\":\"***\"}");
     json_object_set_new(row, "storage_config", json_string("password=hunter2"));
     catalog_redact(row);
     assert_string_equal(json_string_value(json_object_get(row, "storage_config")), "***");
     json_decref(row);
 }
 
+/* "***" stands for what is sealed: it stays as it is while something else is changed, and is never written.
+ */
+static void test_sealed_stays(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    json_t *row = NULL;
+    static const char current[] =
+        "{\"id\": 1, \"name\": \"n\", \"storage_type\": \"local\", \"base_path\": \"/tmp\","
+        " \"storage_config\": \"{\\\"sealed\\\":\\\"***\\\"}\", \"priority\": 0, \"queue\": \"default\","
+        " \"path_template\": \"{name}\", \"enabled\": true}";
+    if (apply(CATALOG_DESTINATION, current, "{\"priority\": 3}", &row, &err))
+        fail_msg("%s", err.message);
+    assert_null(json_object_get(row, "storage_config"));
+    json_decref(row);
+    row = NULL;
+    assert_int_equal(apply(CATALOG_DESTINATION, current,
+                           "{\"storage_config\": \"{\\\"sealed\\\": \\\"***\\\", \\\"read_back\\\": true}\"}",
+                           &row, &err),
+                     ERROR_INPUT);
+    assert_non_null(strstr(err.message, "--encrypt-config"));
+    assert_null(row);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_path_templates),
-                                       cmocka_unit_test(test_next_run), cmocka_unit_test(test_redaction)};
+                                       cmocka_unit_test(test_next_run), cmocka_unit_test(test_redaction),
+                                       cmocka_unit_test(test_sealed_stays)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,126 @@
+#include "auth/aws_container.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <strings.h>
+
+#include "auth/aws_environment.h"
+#include "auth/aws_file.h"
+
+static bool is_allowed_ipv4(const char *host)
+{
+    struct in_addr ip;
+    if (inet_pton(AF_INET, host, &ip) != 1)
+        return false;
+    uint32_t n = ntohl(ip.s_addr);
+    return n >> 24 == 127 || n == 0xa9feaa02 /* 169.254.170.2 */ || n == 0xa9feaa17 /* 169.254.170.23 */;
+}
+
+static bool is_allowed_ipv6(const char *host)
+{
+    struct in6_addr ip, pod;
+    return inet_pton(AF_INET6, host, &ip) == 1 && inet_pton(AF_INET6, "fd00:ec2::23", &pod) == 1 &&
+           (memcmp(&ip, &in6addr_loopback, sizeof ip) == 0 || memcmp(&ip, &pod, sizeof ip) == 0);
+}
+
+/* The host of "host", "host:port", "[ipv6]:port" into ret[256]; false: none of these. */
+static bool copy_host(const char *authority, size_t size, char *ret)
+{
+    const char *host = authority, *end = memchr(authority, ':', size);
+    if (size > 0 && *authority == '[') {
+        host++;
+        end = memchr(authority, ']', size);
+        if (end == NULL)
+            return false;
+    }
+    size_t n = end ? (size_t)(end - host) : size;
+    if (n == 0 || n > 255)
+        return false;
+    memcpy(ret, host, n);
+    ret[n] = '\0';
+    return true;
+}
+
+static bool is_allowed(const char *uri)
+{
+    static const char unsafe[] = "@\\ \t\r\n";
+    if (strncasecmp(uri, "https://", 8) == 0)
+        return strpbrk(uri, unsafe) == NULL;
+    if (strncasecmp(uri, "http://", 7) != 0 || strpbrk(uri, unsafe))
+        return false;
+    char host[256];
+    const char *authority = uri + 7;
+    if (!copy_host(authority, strcspn(authority, "/?#"), host))
+        return false;
+    return is_allowed_ipv4(host) || is_allowed_ipv6(host) || strcasecmp(host, "localhost") == 0;
+}
+
+static int write_url(struct strbuf *url, struct error *err)
+{
+    const char *relative = aws_environment(AWS_CONTAINER_CREDENTIALS_RELATIVE_URI);
+    const char *full = aws_environment(AWS_CONTAINER_CREDENTIALS_FULL_URI);
+    if (relative && (relative[0] != '/' || strpbrk(relative, " \t\r\n")))
+        return error_set(err, ERROR_INPUT, false, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI: must be a path");
+    if (relative) {
+        strbuf_printf(url, "http://169.254.170.2%s", relative);
+        return 0;
+    }
+    if (full == NULL)
+        return error_set(
+            err, ERROR_INPUT, false,
+            "neither AWS_CONTAINER_CREDENTIALS_RELATIVE_URI nor AWS_CONTAINER_CREDENTIALS_FULL_URI is set");
+    if (!is_allowed(full))
+        return error_set(
+            err, ERROR_INPUT, false,
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI: must be https, or http to this machine, 169.254.170.2, "
+            "169.254.170.23 or [fd00:ec2::23]");
+    strbuf_puts(url, full);
+    return 0;
+}
+
+static bool has_control(const char *text)
+{
+    for (; *text; text++) {
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            return true;
+    }
+    return false;
+}
+
+static int add_authorization(struct aws_call_request *request, struct error *err)
+{
+    const char *file = aws_environment(AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE);
+    const char *given = aws_environment(AWS_CONTAINER_AUTHORIZATION_TOKEN);
+    char *token;
+    if (file) {
+        int rc = aws_file_read_token(file, &token, err);
+        if (rc)
+            return rc;
+        strbuf_puts(aws_call_add_header(request, "Authorization"), token);
+        aws_file_free(token, strlen(token));
+        return 0;
+    }
+    if (given && has_control(given))
+        return error_set(err, ERROR_INPUT, false,
+                         "AWS_CONTAINER_AUTHORIZATION_TOKEN: a control character in it");
+    if (given)
+        strbuf_puts(aws_call_add_header(request, "Authorization"), given);
+    return 0;
+}
+
+int aws_container_prepare(struct aws_call_request *request, struct error *err)
+{
+    request->method = "GET";
+    strbuf_puts(aws_call_add_header(request, "Accept"), "application/json");
+    int rc = write_url(&request->url, err);
+    return rc ? rc : add_authorization(request, err);
+}
+
+int aws_container_answer(struct aws_answer *answer, const struct http_response *response, struct error *err)
+{
+    if (response->status == 200)
+        return aws_answer_read_json(answer, response->body, response->body_size, err);
+    bool passing = aws_answer_is_throttling(response->status, "");
+    return error_set(err, passing ? ERROR_UNREACHABLE : ERROR_DENIED, passing, "%s: HTTP %d", answer->source,
+                     response->status);
+}

@@ -1,0 +1,751 @@
+/* get, stat, delete and list against the scripted server. */
+#include "fake_s3.h"
+
+#define KEY "shop/2025/11/02/shop a+b_20251102.sql.gz"
+#define MIB ((size_t)1 << 20)
+
+static int s3_get(struct storage_get *get, struct storage_op **ret_op, struct error *err)
+{
+    return harness_driver(&get->location)->get_start(get, ret_op, err);
+}
+
+struct range {
+    uint64_t offset, length;
+};
+
+static struct outcome run_range(struct world *world, const char *key, int fd, bool stream, struct range range)
+{
+    struct outcome o = {.running = true};
+    struct storage_op *op;
+    struct storage_get get = {.loop = &world->loop,
+                              .location = world->location,
+                              .key = key,
+                              .target_fd = fd,
+                              .target_is_stream = stream,
+                              .offset = range.offset,
+                              .length = range.length,
+                              .done = on_get,
+                              .data = &o};
+    int rc = s3_get(&get, &op, &o.err);
+    o.running = false;
+    if (rc == 0)
+        world_run(world, &o.done);
+    if (o.done && !o.err.code)
+        assert_int_equal(get.bytes_done, o.size);
+    return o;
+}
+
+static struct outcome run_whole(struct world *world, const char *key, int fd)
+{
+    return run_range(world, key, fd, false, (struct range){0, 0});
+}
+
+static int open_target(void)
+{
+    int fd = open(harness_root, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void expect_bytes(int fd, const void *data, size_t size)
+{
+    char *found = malloc(size + 1);
+    assert_int_equal(pread(fd, found, size + 1, 0), size);
+    assert_memory_equal(found, data, size);
+    free(found);
+}
+
+static void expect_whole(struct world *world, const struct artifact *a)
+{
+    int fd = open_target();
+    struct outcome o = run_whole(world, KEY, fd);
+    expect_success(&o);
+    assert_int_equal(o.size, a->size);
+    assert_string_equal(o.sha256, a->sha256);
+    expect_bytes(fd, a->data, a->size);
+    close(fd);
+}
+
+static void whole_objects(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, 65536, MIB - 1, MIB, MIB + 1, 9 * MIB + 5};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        fake_reset();
+        struct artifact a = artifact_make(sizes[i], (unsigned)i);
+        struct world *world = world_open(NULL, i % 2);
+        fake_put(world, KEY, a.data, a.size);
+        expect_whole(world, &a);
+        /* what fits into the first request takes one; an empty object has no range */
+        assert_int_equal(fake_count("GetObject"), a.size == 0 || a.size > MIB ? 2 : 1);
+        struct outcome o = run_whole(world, KEY, -1);
+        expect_success(&o);
+        assert_string_equal(o.sha256, a.sha256);
+        world_close(world);
+        artifact_free(&a);
+    }
+}
+
+static void ranges(void **state)
+{
+    (void)state;
+    const size_t size = 3 * MIB + 7;
+    const struct {
+        struct range range;
+        size_t expected;
+    } cases[] = {
+        {{0, 10}, 10},
+        {{5, 0}, size - 5},
+        {{MIB - 3, 10}, 10},
+        {{1, 2 * MIB}, 2 * MIB},
+        {{size - 1, 1}, 1},
+        {{size - 1, 100}, 1},
+        {{0, size + 100}, size},
+        {{size, 1}, 0},
+        {{size + 9, 0}, 0},
+        {{2 * MIB, 0}, MIB + 7},
+        {{0, MIB}, MIB},
+        {{0, MIB + 1}, MIB + 1},
+        {{7, INT64_MAX - 7}, size - 7},
+    };
+    fake_reset();
+    struct artifact a = artifact_make(size, 3);
+    struct world *world = world_open(NULL, false);
+    fake_put(world, KEY, a.data, a.size);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int fd = open_target();
+        char sha256[STORAGE_SHA256_SIZE];
+        struct outcome o = run_range(world, KEY, fd, false, cases[i].range);
+        expect_success(&o);
+        assert_int_equal(o.size, cases[i].expected);
+        const unsigned char *from = a.data + (cases[i].expected ? cases[i].range.offset : 0);
+        harness_sha256(from, cases[i].expected, sha256);
+        assert_string_equal(o.sha256, sha256);
+        expect_bytes(fd, from, cases[i].expected);
+        close(fd);
+    }
+    struct outcome o = run_range(world, KEY, -1, false, (struct range){1, INT64_MAX});
+    assert_int_equal(o.done, 0);
+    expect_error(&o, ERROR_INPUT, false, "2^63");
+    world_close(world);
+    artifact_free(&a);
+}
+
+/* What goes wrong once or often on the way of an object of 3 MiB, that arrives whole all the same. */
+static void broken_and_taken_up(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rule;
+        int requests;
+    } cases[] = {
+        {"{\"match\": {\"operation\": \"GetObject\"}, \"action\": {\"type\": \"close_response\", \"bytes\": 100000}}",
+         3},
+        {"{\"match\": {\"operation\": \"GetObject\"}, \"action\": {\"type\": \"close_response\", \"bytes\": 0}}",
+         3},
+        {"{\"match\": {\"operation\": \"GetObject\", \"nth\": 2}, \"action\": {\"type\": \"close_response\", "
+         "\"bytes\": 1000001, \"reset\": true}}",
+         3},
+        {"{\"match\": {\"operation\": \"GetObject\", \"nth\": 2, \"count\": 6}, \"action\": {\"type\": "
+         "\"close_response\", \"bytes\": 300000}}",
+         8},
+        {"{\"match\": {\"operation\": \"GetObject\", \"nth\": 2}, \"action\": {\"type\": \"truncate\", \"bytes\": "
+         "500000}}",
+         3},
+        {"{\"match\": {\"operation\": \"GetObject\"}, \"action\": {\"type\": \"truncate\", \"bytes\": 5}}",
+         2},
+        {"{\"match\": {\"operation\": \"GetObject\", \"nth\": 2}, \"action\": {\"type\": \"respond\", \"code\": "
+         "\"SlowDown\"}}",
+         3},
+        {"{\"match\": {\"operation\": \"GetObject\"}, \"action\": {\"type\": \"drop_answer\", \"reset\": true}}",
+         3},
+    };
+    struct artifact a = artifact_make(3 * MIB + 7, 4);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fake_reset();
+        struct world *world = world_open(NULL, false);
+        fake_put(world, KEY, a.data, a.size);
+        fake_rule(cases[i].rule);
+        expect_whole(world, &a);
+        if (fake_count("GetObject") != cases[i].requests)
+            fail_msg("%d requests: %s", fake_count("GetObject"), cases[i].rule);
+        world_close(world);
+    }
+    artifact_free(&a);
+}
+
+static const struct {
+    const char *name, *rule;
+    int code;
+    bool retryable;
+    const char *says;
+    int requests;
+} failures[] = {
+    {"changed in the middle",
+     "{\"match\": {\"operation\": \"GetObject\"}, \"action\": {\"type\": \"alter\", \"headers\": {\"ETag\": "
+     "\"\\\"other\\\"\"}}}",
+     ERROR_CONFLICT, false, "changed while it was read", 2},
+    {"another size in the middle",
+     "{\"match\": {\"operation\": \"GetObject\", \"nth\": 2}, \"action\": {\"type\": \"alter\", \"headers\": "
+     "{\"Content-Range\": \"bytes 1048576-3145734/9999999\"}}}",
+     ERROR_PROTOCOL, true, "size changed", 2},
+    {"another range",
+     "{\"match\": {\"operation\": \"GetObject\", \"nth\": 2}, \"action\": {\"type\": \"alter\", \"headers\": "
+     "{\"Content-Range\": \"bytes 5-3145734/3145735\"}}}",
+     ERROR_PROTOCOL, true, "another range came", 2},
+    {"no range said",
+     "{\"match\": {\"operation\": \"GetObject\"}, \"action\": {\"type\": \"alter\", \"headers\": "
+     "{\"Content-Range\": null}}}",
+     ERROR_PROTOCOL, true, "doesn't say which", 1},
+    {"ranges ignored",
+     "{\"match\": {\"operation\": \"GetObject\", \"nth\": 2}, \"action\": {\"type\": \"alter\", \"status\": 200}}",
+     ERROR_PROTOCOL, true, "not a range", 2},
+    {"no bytes",
+     "{\"match\": {\"operation\": \"GetObject\", \"nth\": 2}, \"action\": {\"type\": \"truncate\", \"bytes\": 0}}",
+     ERROR_PROTOCOL, true, "without any bytes", 2},
+    {"endless", "{\"match\": {\"operation\": \"GetObject\"}, \"action\": {\"type\": \"endless\"}}",
+     ERROR_PROTOCOL, false, "more bytes came", 1},
+    {"never the first byte",
+     "{\"match\": {\"operation\": \"GetObject\", \"count\": 0}, \"action\": {\"type\": \"close_response\"}}",
+     ERROR_UNREACHABLE, true, KEY, 3},
+    {"broken before anything is known",
+     "{\"match\": {\"operation\": \"GetObject\", \"count\": 0}, \"action\": {\"type\": \"close_response\", "
+     "\"bytes\": 10}}",
+     ERROR_UNREACHABLE, true, KEY, 4},
+    {"a byte per connection",
+     "{\"match\": {\"operation\": \"GetObject\", \"nth\": 2, \"count\": 0}, \"action\": {\"type\": "
+     "\"close_response\", \"bytes\": 1}}",
+     ERROR_UNREACHABLE, true, KEY, 66},
+    {"gone in the middle",
+     "{\"match\": {\"operation\": \"GetObject\", \"nth\": 2}, \"action\": {\"type\": \"respond\", \"status\": 404, "
+     "\"code\": \"NoSuchKey\"}}",
+     ERROR_NOT_FOUND, false, "NoSuchKey", 2},
+    {"denied",
+     "{\"match\": {\"operation\": \"GetObject\"}, \"action\": {\"type\": \"respond\", \"status\": 403, \"code\": "
+     "\"AccessDenied\"}}",
+     ERROR_DENIED, false, "AccessDenied", 1},
+};
+
+static void gets_that_fail(void **state)
+{
+    (void)state;
+    struct artifact a = artifact_make(3 * MIB + 7, 4);
+    for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
+        print_message("           %s\n", failures[i].name);
+        fake_reset();
+        struct world *world = world_open(NULL, false);
+        fake_put(world, KEY, a.data, a.size);
+        fake_rule(failures[i].rule);
+        int fd = open_target();
+        struct outcome o = run_whole(world, KEY, fd);
+        expect_error(&o, failures[i].code, failures[i].retryable, failures[i].says);
+        assert_int_equal(fake_count("GetObject"), failures[i].requests);
+        close(fd);
+        world_close(world);
+    }
+    artifact_free(&a);
+}
+
+static void nothing_there(void **state)
+{
+    (void)state;
+    fake_reset();
+    struct world *world = world_open(NULL, false);
+    struct outcome o = run_whole(world, KEY, -1);
+    expect_error(&o, ERROR_NOT_FOUND, false, KEY);
+    world_close(world);
+}
+
+static void targets_that_fail(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t size;
+        bool stream;
+    } cases[] = {{100, false}, {3 * MIB, false}, {100, true}, {3 * MIB, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fake_reset();
+        struct artifact a = artifact_make(cases[i].size, 4);
+        struct world *world = world_open(NULL, false);
+        fake_put(world, KEY, a.data, a.size);
+        int fds[2] = {-1, open("/dev/full", O_WRONLY | O_CLOEXEC)};
+        if (cases[i].stream) {
+            close(fds[1]);
+            assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+            close(fds[0]);
+        }
+        struct outcome o = run_range(world, KEY, fds[1], cases[i].stream, (struct range){0, 0});
+        expect_error(&o, cases[i].stream ? ERROR_UNREACHABLE : ERROR_NO_SPACE, true, KEY);
+        assert_int_equal(fake_count("GetObject"), 1);
+        close(fds[1]);
+        world_close(world);
+        artifact_free(&a);
+    }
+}
+
+struct stream_reader {
+    int fd;
+    struct artifact found;
+};
+
+static void read_stream(void *data)
+{
+    struct stream_reader *r = data;
+    ssize_t n;
+    while ((n = read(r->fd, r->found.data + r->found.size, 65536)) > 0)
+        r->found.size += (size_t)n;
+}
+
+/* 8 MiB at a time, and taken up where it broke. */
+static void into_a_pipe(void **state)
+{
+    (void)state;
+    static const char *const rules[] = {
+        NULL,
+        "{\"match\": {\"operation\": \"GetObject\", \"nth\": 2}, \"action\": {\"type\": \"close_response\", \"bytes\": "
+        "1000003}}",
+        "{\"match\": {\"operation\": \"GetObject\"}, \"action\": {\"type\": \"close_response\", \"bytes\": 1000003}}",
+    };
+    struct artifact a = artifact_make(19 * MIB + 17, 5);
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        fake_reset();
+        struct world *world = world_open(NULL, false);
+        fake_put(world, KEY, a.data, a.size);
+        fake_rule(rules[i]);
+        int fds[2];
+        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+        struct stream_reader reader = {.fd = fds[0], .found.data = malloc(a.size + 65536)};
+        uv_thread_t thread;
+        assert_int_equal(uv_thread_create(&thread, read_stream, &reader), 0);
+        struct outcome o = run_range(world, KEY, fds[1], true, (struct range){0, 0});
+        close(fds[1]);
+        uv_thread_join(&thread);
+        close(fds[0]);
+        expect_success(&o);
+        assert_string_equal(o.sha256, a.sha256);
+        assert_int_equal(reader.found.size, a.size);
+        assert_memory_equal(reader.found.data, a.data, a.size);
+        assert_int_equal(fake_count("GetObject"), i ? 4 : 3);
+        free(reader.found.data);
+        world_close(world);
+    }
+    artifact_free(&a);
+}
+
+/* Ends an operation once the server is at work on it, or has been. */
+struct canceller {
+    uv_timer_t timer;
+    struct storage_op *op;
+    const int *done;
+    const char *operation;
+    int requests;
+};
+
+static void on_turn(uv_timer_t *timer)
+{
+    struct canceller *c = timer->data;
+    bool due = fake_count(c->operation) >= c->requests;
+    if (!*c->done && due)
+        storage_op_cancel(c->op);
+    if (*c->done || due)
+        uv_close((uv_handle_t *)timer, NULL);
+}
+
+static void cancelled_gets(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rule;
+        int requests;
+        bool stream; /* whose reader never reads */
+    } cases[] = {
+        {NULL, 0, false},
+        {"{\"match\": {\"operation\": \"GetObject\"}, \"action\": {\"type\": \"stall\"}}", 1, false},
+        {"{\"match\": {\"operation\": \"GetObject\", \"nth\": 2}, \"action\": {\"type\": \"stall\", \"at\": \"body\", "
+         "\"bytes\": 5000}}",
+         2, false},
+        {NULL, 1, true},
+    };
+    struct artifact a = artifact_make(3 * MIB, 4);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fake_reset();
+        struct world *world = world_open(NULL, false);
+        fake_put(world, KEY, a.data, a.size);
+        fake_rule(cases[i].rule);
+        int fds[2] = {-1, -1};
+        if (cases[i].stream)
+            assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+        struct outcome o = {0};
+        struct storage_get get = {.loop = &world->loop,
+                                  .location = world->location,
+                                  .key = KEY,
+                                  .target_fd = fds[1],
+                                  .target_is_stream = cases[i].stream,
+                                  .done = on_get,
+                                  .data = &o};
+        struct canceller c = {.done = &o.done, .operation = "GetObject", .requests = cases[i].requests};
+        assert_int_equal(s3_get(&get, &c.op, &o.err), 0);
+        uv_timer_init(&world->loop, &c.timer);
+        c.timer.data = &c;
+        uv_timer_start(&c.timer, on_turn, 0, 1);
+        if (cases[i].requests == 0)
+            storage_op_cancel(c.op);
+        world_run(world, &o.done);
+        expect_error(&o, ERROR_CANCELLED, true, "cancelled");
+        if (cases[i].stream) {
+            close(fds[0]);
+            close(fds[1]);
+        }
+        world_close(world);
+    }
+    artifact_free(&a);
+}
+
+/* stat, delete */
+
+static struct outcome run_s3_stat(struct world *world, const char *key)
+{
+    struct outcome o = {.running = true};
+    struct storage_op *op;
+    struct storage_stat stat = {
+        .loop = &world->loop, .location = world->location, .key = key, .done = on_stat, .data = &o};
+    int rc = harness_driver(&world->location)->stat_start(&stat, &op, &o.err);
+    o.running = false;
+    if (rc == 0)
+        world_run(world, &o.done);
+    return o;
+}
+
+static struct outcome run_s3_delete(struct world *world, struct storage_delete what)
+{
+    struct outcome o = {.running = true};
+    struct storage_op *op;
+    what.loop = &world->loop;
+    what.location = world->location;
+    what.done = on_delete;
+    what.data = &o;
+    int rc = harness_driver(&world->location)->delete_start(&what, &op, &o.err);
+    o.running = false;
+    if (rc == 0)
+        world_run(world, &o.done);
+    return o;
+}
+
+static void stats(void **state)
+{
+    (void)state;
+    fake_reset();
+    struct world *world = world_open(NULL, false);
+    struct outcome o = run_s3_stat(world, KEY);
+    expect_success(&o);
+    assert_false(o.exists);
+    fake_put(world, KEY, "hello", 5);
+    o = run_s3_stat(world, KEY);
+    expect_success(&o);
+    assert_true(o.exists);
+    assert_int_equal(o.size, 5);
+    assert_string_equal(o.absolute_path, "");
+
+    fake_rule(
+        "{\"match\": {\"operation\": \"HeadObject\"}, \"action\": {\"type\": \"respond\", \"status\": 403}}");
+    o = run_s3_stat(world, KEY);
+    expect_error(&o, ERROR_DENIED, false, KEY);
+    fake_rule(
+        "{\"match\": {\"operation\": \"HeadObject\", \"count\": 0}, \"action\": {\"type\": \"respond\", "
+        "\"status\": 503}}");
+    o = run_s3_stat(world, KEY);
+    expect_error(&o, ERROR_UNREACHABLE, true, "503");
+    world_close(world);
+
+    world = world_open("\"bucket\": \"nowhere\", " FAKE_KEYS, false);
+    o = run_s3_stat(world, KEY);
+    expect_error(&o, ERROR_NOT_FOUND, false, "bucket 'nowhere' isn't there");
+    world_close(world);
+}
+
+static void deletes(void **state)
+{
+    (void)state;
+    fake_reset();
+    struct world *world = world_open(NULL, false);
+    fake_put(world, KEY, "hello", 5);
+    struct outcome o = run_s3_delete(world, (struct storage_delete){.key = KEY});
+    expect_success(&o);
+    assert_true(o.existed);
+    assert_false(run_s3_stat(world, KEY).exists);
+    o = run_s3_delete(world, (struct storage_delete){.key = KEY});
+    expect_success(&o);
+    assert_false(o.existed);
+
+    /* a key that may delete, but not read */
+    fake_put(world, KEY, "hello", 5);
+    fake_rule(
+        "{\"match\": {\"operation\": \"HeadObject\"}, \"action\": {\"type\": \"respond\", \"status\": 403}}");
+    o = run_s3_delete(world, (struct storage_delete){.key = KEY});
+    expect_success(&o);
+    assert_true(o.existed);
+    fake_rule(
+        "{\"match\": {\"operation\": \"DeleteObject\"}, \"action\": {\"type\": \"respond\", \"status\": 403, "
+        "\"code\": \"AccessDenied\"}}");
+    o = run_s3_delete(world, (struct storage_delete){.key = KEY});
+    expect_error(&o, ERROR_DENIED, false, KEY);
+
+    o = run_s3_delete(world, (struct storage_delete){.key = "a/../b"});
+    assert_int_equal(o.done, 0);
+    expect_error(&o, ERROR_UNSAFE_PATH, false, "..");
+    world_close(world);
+
+    world = world_open("\"bucket\": \"nowhere\", " FAKE_KEYS, false);
+    o = run_s3_delete(world, (struct storage_delete){.key = KEY});
+    expect_error(&o, ERROR_NOT_FOUND, false, "NoSuchBucket");
+    world_close(world);
+}
+
+/* Begins an upload under key: its id. */
+static void begin_upload(struct world *world, const char *key, char id[128])
+{
+    static const struct sigv4_query query[] = {{"uploads", NULL}};
+    const struct s3_ask ask = {.operation = "CreateMultipartUpload",
+                               .method = "POST",
+                               .key = key,
+                               .query = query,
+                               .n_query = 1,
+                               .body_fd = -1,
+                               .expect_root = "InitiateMultipartUploadResult"};
+    struct call_outcome o = run_call(world, &ask);
+    if (o.err.code)
+        fail_msg("%s", o.err.message);
+    const char *at = strstr(o.body, "<UploadId>");
+    assert_int_equal(sscanf(at, "<UploadId>%127[^<]", id), 1);
+    free(o.body);
+}
+
+static int open_uploads(void)
+{
+    json_t *answer = fake_ask("GET", "/state", NULL);
+    int n = (int)json_array_size(json_object_get(answer, "uploads"));
+    json_decref(answer);
+    return n;
+}
+
+static void aborts(void **state)
+{
+    (void)state;
+    char id[128], text[256];
+    fake_reset();
+    struct world *world = world_open(NULL, false);
+    begin_upload(world, KEY, id);
+    fake_put(world, KEY, "hello", 5);
+    struct outcome o = run_s3_delete(world, (struct storage_delete){.key = KEY, .upload_id = id});
+    expect_success(&o);
+    assert_true(o.existed);
+    assert_int_equal(open_uploads(), 0);
+    assert_true(run_s3_stat(world, KEY).exists); /* what stands at the name stays */
+    o = run_s3_delete(world, (struct storage_delete){.key = KEY, .upload_id = id});
+    expect_success(&o);
+    assert_false(o.existed);
+
+    begin_upload(world, KEY, id);
+    snprintf(text, sizeof text, "{\"upload_id\": \"%s\", \"parts\": 3}", id);
+    o = run_s3_delete(
+        world, (struct storage_delete){.near_key = KEY, .resume_state = text, .row_id = 1, .fence = 2});
+    expect_success(&o);
+    assert_true(o.existed);
+    assert_int_equal(open_uploads(), 0);
+
+    static const char *const nothing[] = {NULL, "", "{}", "{\"upload_id\": \"\"}", "{\"upload_id\": 5}"};
+    int before = fake_count(NULL);
+    for (size_t i = 0; i < sizeof nothing / sizeof *nothing; i++) {
+        o = run_s3_delete(world, (struct storage_delete){.near_key = KEY, .resume_state = nothing[i]});
+        expect_success(&o);
+        assert_false(o.existed);
+    }
+    assert_int_equal(fake_count(NULL), before);
+    o = run_s3_delete(world, (struct storage_delete){.near_key = KEY, .resume_state = "{\"upload_id\""});
+    expect_error(&o, ERROR_CORRUPT, false, "resume state");
+    world_close(world);
+
+    world = world_open("\"bucket\": \"nowhere\", " FAKE_KEYS, false);
+    o = run_s3_delete(world, (struct storage_delete){.key = KEY, .upload_id = "x"});
+    expect_error(&o, ERROR_NOT_FOUND, false, "NoSuchBucket");
+    world_close(world);
+}
+
+#define STILL_THERE                                                                                          \
+    "{\"match\": {\"operation\": \"ListParts\", \"count\": %d}, \"action\": {\"type\": \"respond\", "        \
+    "\"status\": 200, \"body\": \"<ListPartsResult/>\"}}"
+#define ABORTED                                                                                                  \
+    "{\"match\": {\"operation\": \"AbortMultipartUpload\", \"count\": %d}, \"action\": {\"type\": \"respond\", " \
+    "\"status\": 204}}"
+
+static void uploads_that_linger(void **state)
+{
+    (void)state;
+    static const struct {
+        int still_there, aborted; /* so many answers; 0 = for ever, -1 = none */
+        const char *rule;
+        int code, aborts;
+    } cases[] = {
+        {2, 2, NULL, 0, 3}, /* the third is real */
+        {0, 0, NULL, ERROR_CONFLICT, 5},
+        {-1, 0,
+         "{\"match\": {\"operation\": \"ListParts\", \"count\": 0}, \"action\": {\"type\": \"respond\", \"status\": "
+         "403, \"code\": \"AccessDenied\"}}",
+         0, 2},
+        {-1, 0,
+         "{\"match\": {\"operation\": \"ListParts\", \"count\": 0}, \"action\": {\"type\": \"respond\", \"status\": "
+         "503}}",
+         ERROR_UNREACHABLE, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char id[128], rule[512];
+        fake_reset();
+        struct world *world = world_open(NULL, false);
+        begin_upload(world, KEY, id);
+        fake_rule(cases[i].rule);
+        snprintf(rule, sizeof rule, STILL_THERE, cases[i].still_there);
+        fake_rule(cases[i].still_there < 0 ? NULL : rule);
+        snprintf(rule, sizeof rule, ABORTED, cases[i].aborted);
+        fake_rule(rule);
+        struct outcome o = run_s3_delete(world, (struct storage_delete){.key = KEY, .upload_id = id});
+        if (cases[i].code)
+            expect_error(&o, cases[i].code, true, KEY);
+        else
+            expect_success(&o);
+        assert_int_equal(fake_count("AbortMultipartUpload"), cases[i].aborts);
+        world_close(world);
+    }
+}
+
+/* list */
+
+static struct listing run_list(struct world *world, enum storage_list_kind kind, const char *prefix,
+                               int stop_after)
+{
+    struct listing l = {.stop_after = stop_after};
+    struct storage_op *op;
+    struct storage_list list = {.loop = &world->loop,
+                                .location = world->location,
+                                .prefix = prefix,
+                                .kind = kind,
+                                .on_entry = on_list_entry,
+                                .done = on_list_done,
+                                .data = &l};
+    int rc = harness_driver(&world->location)->list_start(&list, &op, &l.err);
+    if (rc == 0)
+        world_run(world, &l.done);
+    return l;
+}
+
+static void expect_listing(const struct listing *l, const char *names)
+{
+    if (l->err.code)
+        fail_msg("%s", l->err.message);
+    assert_string_equal(l->names, names);
+}
+
+static void listings(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"a b/1", "a b/2+3", "a b/4&<5>", "a b/\xc3\xa0", "a b/%41", "c", "a"};
+    fake_reset();
+    fake_tell("POST", "/settings", "{\"page\": 2}");
+    struct world *world = world_open(NULL, false);
+    struct listing l = run_list(world, STORAGE_LIST_OBJECTS, "", 0);
+    expect_listing(&l, "");
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        fake_put(world, keys[i], "xy", 2);
+    int before = fake_count("ListObjectsV2");
+    l = run_list(world, STORAGE_LIST_OBJECTS, "", 0);
+    expect_listing(&l, "a|a b/%41|a b/1|a b/2+3|a b/4&<5>|a b/\xc3\xa0|c|");
+    assert_int_equal(l.size, 14);
+    assert_true(l.time_ms > INT64_C(1700000000000));
+    assert_int_equal(fake_count("ListObjectsV2") - before, 4);
+    l = run_list(world, STORAGE_LIST_OBJECTS, "a b/", 0);
+    expect_listing(&l, "a b/%41|a b/1|a b/2+3|a b/4&<5>|a b/\xc3\xa0|");
+    l = run_list(world, STORAGE_LIST_OBJECTS, "a b/2+", 0);
+    expect_listing(&l, "a b/2+3|");
+    l = run_list(world, STORAGE_LIST_OBJECTS, NULL, 3);
+    expect_listing(&l, "a|a b/%41|a b/1|");
+    l = run_list(world, STORAGE_LIST_OBJECTS, "nothing", 0);
+    expect_listing(&l, "");
+    l = run_list(world, STORAGE_LIST_OBJECTS, "a/../", 0);
+    assert_int_equal(l.err.code, ERROR_UNSAFE_PATH);
+
+    char id[128];
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        begin_upload(world, keys[i], id);
+    begin_upload(world, "c", id);
+    l = run_list(world, STORAGE_LIST_UPLOADS, "", 0);
+    expect_listing(&l, "a|a b/%41|a b/1|a b/2+3|a b/4&<5>|a b/\xc3\xa0|c|c|");
+    assert_true(l.upload_id[0] != '\0');
+    assert_true(l.time_ms > INT64_C(1700000000000));
+    l = run_list(world, STORAGE_LIST_UPLOADS, "a b/", 0);
+    expect_listing(&l, "a b/%41|a b/1|a b/2+3|a b/4&<5>|a b/\xc3\xa0|");
+    world_close(world);
+}
+
+static void listings_that_fail(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body; /* of every page */
+        int code;
+        bool retryable;
+        const char *says;
+        int requests;
+    } cases[] = {
+        {"<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>x</NextContinuationToken>"
+         "</ListBucketResult>",
+         ERROR_PROTOCOL, true, "goes round in a circle", 2},
+        {"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>", ERROR_PROTOCOL, true,
+         "but not where", 1},
+        {"<ListBucketResult><EncodingType>url</EncodingType><Contents><Key>a%zz</Key></Contents></ListBucketResult>",
+         ERROR_PROTOCOL, true, "percent-encoded", 1},
+        {"<ListBucketResult><Contents><Key>a</Key><Size>much</Size></Contents></ListBucketResult>",
+         ERROR_PROTOCOL, true, "isn't a number", 1},
+        {"<ListBucketResult><Contents><Key>a</Key>", ERROR_PROTOCOL, true, "no whole ListBucketResult", 3},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char rule[1024];
+        fake_reset();
+        snprintf(rule, sizeof rule,
+                 "{\"match\": {\"count\": 0}, \"action\": {\"type\": \"garbage\", \"body\": \"%s\"}}",
+                 cases[i].body);
+        fake_rule(rule);
+        struct world *world = world_open(NULL, false);
+        struct listing l = run_list(world, STORAGE_LIST_OBJECTS, "", 0);
+        if (l.err.code != cases[i].code || l.err.retryable != cases[i].retryable ||
+            strstr(l.err.message, cases[i].says) == NULL)
+            fail_msg("%d: %s", l.err.code, l.err.message);
+        assert_int_equal(fake_count(NULL), cases[i].requests);
+        world_close(world);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whole_objects),
+        cmocka_unit_test(ranges),
+        cmocka_unit_test(broken_and_taken_up),
+        cmocka_unit_test(gets_that_fail),
+        cmocka_unit_test(nothing_there),
+        cmocka_unit_test(targets_that_fail),
+        cmocka_unit_test(into_a_pipe),
+        cmocka_unit_test(cancelled_gets),
+        cmocka_unit_test(stats),
+        cmocka_unit_test(deletes),
+        cmocka_unit_test(aborts),
+        cmocka_unit_test(uploads_that_linger),
+        cmocka_unit_test(listings),
+        cmocka_unit_test(listings_that_fail),
+    };
+    signal(SIGPIPE, SIG_IGN);
+    harness_make_root();
+    fake_start(NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    fake_stop();
+    harness_remove_tree(harness_root);
+    return failed;
+}
