@@ -10,8 +10,7 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "auth/keyring.h"
-#include "auth/secrets.h"
+#include "auth/access.h"
 #include "base/error.h"
 #include "base/settings.h"
 #include "loop/pg.h"
@@ -22,10 +21,10 @@ enum { CLI_MAX_FLAGS = 24 };
 struct cli {
     struct settings settings;
     uv_loop_t loop;
-    struct pg_client *pg; /* use cli_pg and cli_redis */
+    struct pg_client *pg; /* use cli_pg, cli_redis, cli_secret and cli_keyring */
     struct redis_client *redis;
-    struct secrets *secrets; /* use cli_secret and cli_keyring */
-    struct keyring *keyring;
+    struct access *access;
+    bool has_keys; /* access->keyring has been filled */
 };
 
 /* --name, or --name VALUE. column: where catalog commands put it in the row, NULL = the command asks for it.
@@ -61,7 +60,7 @@ struct group {
 };
 
 extern const struct group group_migrate, group_database, group_destination, group_schedule, group_backup,
-    group_queue, group_status, group_doctor;
+    group_queue, group_secret, group_status, group_doctor;
 
 struct arguments {
     const struct group *group;

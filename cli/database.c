@@ -129,7 +129,8 @@ static int run_show(struct cli *cli, const struct arguments *args, struct error 
         {"port", "PORT", "default 5432", "port", true},                                                      \
         {"username", "USER", "login role", "username", false},                                               \
         {"database-name", "NAME", "the database on that server", "database_name", false},                    \
-        {"password-ref", "REF", "where the password lives: env:NAME or file:/path", "password_ref", false},  \
+        {"password-ref", "REF", "where the password lives: env:, file:, vault: or aws-sm:", "password_ref",  \
+         false},                                                                                             \
     {                                                                                                        \
         "path", "PATH", "the file or directory", "source_path", false                                        \
     }

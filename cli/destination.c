@@ -1,7 +1,9 @@
 /* backupctl destination: where copies go. `destination test` is in destination_test.c. */
 #include <stdio.h>
 
+#include "auth/secret.h"
 #include "catalog_commands.h"
+#include "destination_config.h"
 #include "destination_test.h"
 
 static int run_add(struct cli *cli, const struct arguments *args, struct error *err)
@@ -14,8 +16,10 @@ static int run_add(struct cli *cli, const struct arguments *args, struct error *
     if (rc)
         return rc;
     json_object_set_new(changes, "name", json_string(args->operands[0]));
-    rc = catalog_save(cli, args, NULL, changes, "added", err);
-    json_decref(changes);
+    rc = destination_config_settle(cli, args, changes, err);
+    if (rc == 0)
+        rc = catalog_save(cli, args, NULL, changes, "added", err);
+    secret_json_free(changes);
     return rc;
 }
 
@@ -28,15 +32,16 @@ static int run_update(struct cli *cli, const struct arguments *args, struct erro
         return rc;
     if (arguments_has(args, "accept-disk"))
         json_object_set_new(changes, "accept_disk", json_true());
-    if (json_object_size(changes) == 0)
+    rc = destination_config_settle(cli, args, changes, err);
+    if (rc == 0 && json_object_size(changes) == 0)
         rc = error_set(err, ERROR_INPUT, false, "nothing to change; see backupctl destination update --help");
-    else
+    if (rc == 0)
         rc = catalog_find(cli, CATALOG_DESTINATION, args->operands[0], 0, &row, err);
     if (rc == 0) {
         rc = catalog_save(cli, args, row, changes, "updated", err);
         json_decref(row);
     }
-    json_decref(changes);
+    secret_json_free(changes);
     return rc;
 }
 
@@ -194,9 +199,11 @@ static int run_unassign(struct cli *cli, const struct arguments *args, struct er
     {"type", "TYPE", "local, local_external, s3, minio, spaces, backblaze, azure_blob or gcs",               \
      "storage_type", false},                                                                                 \
         {"base-path", "DIR", "disks: an existing directory", "base_path", false},                            \
-        {"config", "JSON", "settings of the type, without secrets", "storage_config", false},                \
-        {"credentials-ref", "REF", "where the secret lives: env:NAME or file:/path", "credentials_ref",      \
+        {"config", "JSON", "settings of the type; @FILE and - (standard input) read them", "storage_config", \
          false},                                                                                             \
+        {"encrypt-config", NULL, "encrypt the secrets in --config (BM_ENCRYPTION_KEY_REF)", NULL, false},    \
+        {"credentials-ref", "REF",                                                                           \
+         "where the secret lives: env:, file:, vault: or aws-sm:", "credentials_ref", false},                \
         {"priority", "N", "0 goes first (default)", "priority", true},                                       \
         {"queue", "Q", "queue of the workers that reach it, default 'default'", "queue", false},             \
         {"max-concurrent", "N", "uploads at once, default no limit", "max_concurrent", true},                \
@@ -204,6 +211,10 @@ static int run_unassign(struct cli *cli, const struct arguments *args, struct er
     {                                                                                                        \
         "path-template", "TEXT", "default {database}/{yyyy}/{mm}/{dd}/{name}.{ext}", "path_template", false  \
     }
+
+#define CONFIG_HELP                                                                                          \
+    "Secrets don't belong into --config but into --credentials-ref. Where they must, give the settings by\n" \
+    "@FILE or -, so that they never stand in a list of processes, and have them encrypted."
 
 static const struct flag add_flags[] = {SHARED_FLAGS, {0}};
 static const struct flag update_flags[] = {
@@ -222,8 +233,9 @@ static const struct flag unassign_flags[] = {
     {0}};
 
 static const struct command commands[] = {
-    {"add", "NAME", "Add a place for copies", "Any existing directory will do, a mount point or not.", 1, 1,
-     false, true, CATALOG_DESTINATION, add_flags, run_add},
+    {"add", "NAME", "Add a place for copies",
+     "Any existing directory will do, a mount point or not.\n" CONFIG_HELP, 1, 1, false, true,
+     CATALOG_DESTINATION, add_flags, run_add},
     {"assign", "NAME", "Let it hold the backups of a database", NULL, 1, 1, false, false, 0, assign_flags,
      run_assign},
     {"unassign", "NAME", "Stop that; copies stay", NULL, 1, 1, false, false, 0, unassign_flags, run_unassign},
@@ -232,8 +244,8 @@ static const struct command commands[] = {
     {"list", "", "List the destinations", NULL, 0, 0, false, true, CATALOG_DESTINATION, NULL, run_list},
     {"show", "NAME", "Show a destination and what it serves", NULL, 1, 1, false, true, CATALOG_DESTINATION,
      NULL, run_show},
-    {"update", "NAME", "Change a destination", "An empty value clears a setting.", 1, 1, false, true,
-     CATALOG_DESTINATION, update_flags, run_update},
+    {"update", "NAME", "Change a destination", "An empty value clears a setting.\n" CONFIG_HELP, 1, 1, false,
+     true, CATALOG_DESTINATION, update_flags, run_update},
     {"remove", "NAME", "Remove it from the configuration; copies stay", NULL, 1, 1, false, false,
      CATALOG_DESTINATION, NULL, run_catalog_remove},
     {"enable", "NAME", "Use it for new backups again", NULL, 1, 1, false, true, CATALOG_DESTINATION, NULL,

@@ -6,9 +6,9 @@
 #include "base/log.h"
 #include "cli.h"
 
-static const struct group *const groups[] = {&group_database, &group_destination, &group_schedule,
-                                             &group_backup,   &group_queue,       &group_migrate,
-                                             &group_status,   &group_doctor,      NULL};
+static const struct group *const groups[] = {
+    &group_database, &group_destination, &group_schedule, &group_backup, &group_queue,
+    &group_secret,   &group_migrate,     &group_status,   &group_doctor, NULL};
 
 static void print_command_line(FILE *out, const struct group *group, const struct command *command)
 {
@@ -175,10 +175,9 @@ int main(int argc, char **argv)
     int status = run(&cli, argc, argv);
     pg_client_close(cli.pg, NULL, NULL);
     redis_client_close(cli.redis, NULL, NULL);
-    secrets_close(cli.secrets, NULL, NULL);
+    access_close(cli.access, NULL, NULL);
     uv_run(&cli.loop, UV_RUN_DEFAULT);
     uv_loop_close(&cli.loop);
-    keyring_free(cli.keyring);
     settings_deinit(&cli.settings);
     if ((fflush(stdout) || ferror(stdout)) && status == 0) {
         fputs("backupctl: cannot write to standard output\n", stderr);

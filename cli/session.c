@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "auth/keyring_load.h"
-
 struct pg_client *cli_pg(struct cli *cli, struct error *err)
 {
     if (cli->pg)
@@ -61,12 +59,11 @@ int cli_query(struct cli *cli, const char *sql, int n_params, const char *const 
     return 0;
 }
 
-static struct secrets *open_secrets(struct cli *cli, struct error *err)
+static struct access *open_access(struct cli *cli, struct error *err)
 {
-    struct secrets_options options = {.default_template = cli->settings.credentials_default};
-    if (cli->secrets == NULL)
-        secrets_new(&cli->loop, &options, &cli->secrets, err);
-    return cli->secrets;
+    if (cli->access == NULL)
+        access_new(&cli->loop, &cli->settings, &cli->access, err);
+    return cli->access;
 }
 
 struct asked {
@@ -89,10 +86,10 @@ int cli_secret(struct cli *cli, const char *reference, char **ret_secret, struct
 {
     struct asked asked = {0};
     struct secrets_wait *wait;
-    struct secrets *secrets = open_secrets(cli, err);
-    if (secrets == NULL)
+    struct access *access = open_access(cli, err);
+    if (access == NULL)
         return err->code;
-    int rc = secrets_get(secrets, reference, on_secret, &asked, &wait, err);
+    int rc = secrets_get(access->secrets, reference, on_secret, &asked, &wait, err);
     if (rc)
         return rc;
     while (!asked.done)
@@ -116,26 +113,22 @@ static void on_keys(void *data, const struct error *err)
 const struct keyring *cli_keyring(struct cli *cli, struct error *err)
 {
     struct asked asked = {0};
-    struct secrets *secrets = cli->keyring ? NULL : open_secrets(cli, err);
-    if (cli->keyring)
-        return cli->keyring;
-    struct keyring *keyring = secrets ? keyring_new() : NULL;
-    if (keyring == NULL ||
-        keyring_load(&cli->loop, secrets, cli->settings.encryption_key_ref, keyring, on_keys, &asked, err)) {
-        if (secrets)
-            error_set(err, ERROR_SYSTEM, true, "out of memory");
-        keyring_free(keyring);
+    struct access *access = open_access(cli, err);
+    if (access == NULL)
         return NULL;
-    }
+    if (cli->has_keys)
+        return access->keyring;
+    if (access_load_keys(access, on_keys, &asked, err))
+        return NULL;
     while (!asked.done)
         uv_run(&cli->loop, UV_RUN_ONCE);
     if (asked.err.code) {
         *err = asked.err;
-        keyring_free(keyring);
+        error_context(err, "BM_ENCRYPTION_KEY_REF");
         return NULL;
     }
-    cli->keyring = keyring;
-    return keyring;
+    cli->has_keys = true;
+    return access->keyring;
 }
 
 int cli_exit_status(const struct error *err)

@@ -238,8 +238,7 @@ static int connect_servers(struct worker *w, struct error *err)
     const struct settings *s = w->settings;
     char name[300];
     snprintf(name, sizeof name, "backup-worker %.60s", w->id);
-    struct secrets_options secrets = {.default_template = s->credentials_default};
-    int rc = secrets_new(w->loop, &secrets, &w->secrets, err);
+    int rc = access_new(w->loop, s, &w->access, err);
     if (rc)
         return rc;
     struct pg_options pg = {.url = s->database_url,
@@ -373,8 +372,8 @@ void worker_deinit(struct worker *w)
         uv_close((uv_handle_t *)&w->due, NULL);
     }
     w->open_parts += (w->maintenance != NULL) + (w->pg != NULL) + (w->redis != NULL) + (w->bell != NULL) +
-                     (w->secrets != NULL);
-    secrets_close(w->secrets, on_part_closed, w);
+                     (w->access != NULL);
+    access_close(w->access, on_part_closed, w);
     maintenance_close(w->maintenance, on_part_closed, w);
     if (w->bell)
         redis_client_close(w->bell, on_part_closed, w);

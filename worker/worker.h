@@ -16,7 +16,7 @@
 #include <uv.h>
 
 #include "artifact/producer.h"
-#include "auth/secrets.h"
+#include "auth/access.h"
 #include "base/settings.h"
 #include "loop/pg.h"
 #include "loop/redis.h"
@@ -126,7 +126,7 @@ struct worker {
     char host[512];         /* whose staging directory: BM_HOST and the directory */
     char legacy_base[4096]; /* BM_LEGACY_BASE_PATH, absolute */
     int64_t lease_ms;
-    struct secrets *secrets;
+    struct access *access; /* secrets and the network */
     struct pg_client *pg;
     struct redis_client *redis;
     struct redis_client *bell; /* a connection of its own: it blocks */

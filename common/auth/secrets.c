@@ -6,9 +6,10 @@
  *   vault: aws-sm:  FETCHING (its document) --> READY, at once while the document is kept
  *   any error       READY
  *
- * A timer that is due at once delivers what is READY, so that no callback runs inside secrets_get. A document
- * is what one fetch brings, without the field: waits for different fields of it share the fetch, and the
- * answer for KEEP_MS.
+ * An async handle delivers what is READY, so that no callback runs inside secrets_get (and a uv_run that
+ * handles one event returns after it; a timer's callback would come before that wait). A document is what one
+ * fetch brings, without the field: waits for different fields of it share the fetch, and the answer for
+ * KEEP_MS.
  */
 #include "auth/secrets.h"
 
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/aws_secrets_manager.h"
 #include "auth/secret.h"
 #include "auth/secret_field.h"
 #include "auth/secret_local.h"
@@ -52,7 +54,8 @@ struct document {
     char *place;
     bool fetching;
     bool unwanted; /* invalidated while it was being fetched: serves those who wait, nobody later */
-    struct vault_fetch *vault_fetch;
+    struct vault_fetch *vault_fetch; /* one of these while it is fetching */
+    struct aws_secrets_manager_fetch *aws_fetch;
     char *text; /* NULL = not kept */
     int64_t kept_until_ms;
 };
@@ -63,7 +66,7 @@ struct secrets {
     struct aws_credentials_cache *aws;
     struct vault *vault; /* made when first asked for */
     char *template;
-    uv_timer_t deliver;
+    uv_async_t deliver;         /* keeps the loop while something is READY */
     struct link waiting, ready; /* heads */
     int n_waits;
     struct document *documents;
@@ -108,7 +111,6 @@ static void wait_free(struct secrets_wait *wait)
 }
 
 static void finish_closing(struct secrets *s);
-static void on_deliver(uv_timer_t *timer);
 
 /* wait has its secret or its err. */
 static void make_ready(struct secrets_wait *wait)
@@ -118,7 +120,8 @@ static void make_ready(struct secrets_wait *wait)
     wait->document = NULL;
     list_remove(&wait->link);
     list_append(&s->ready, &wait->link);
-    uv_timer_start(&s->deliver, on_deliver, 0, 0);
+    uv_ref((uv_handle_t *)&s->deliver);
+    uv_async_send(&s->deliver);
 }
 
 static void cancel(struct secrets_wait *wait)
@@ -128,9 +131,9 @@ static void cancel(struct secrets_wait *wait)
     error_set(&wait->err, ERROR_CANCELLED, true, "%.300s: the program is ending", wait->reference.full);
 }
 
-static void on_deliver(uv_timer_t *timer)
+static void on_deliver(uv_async_t *handle)
 {
-    struct secrets *s = timer->data;
+    struct secrets *s = handle->data;
     struct link batch; /* what becomes ready meanwhile waits for the next turn */
     list_init(&batch);
     while (!list_empty(&s->ready)) {
@@ -150,6 +153,8 @@ static void on_deliver(uv_timer_t *timer)
             done(data, secret, secret ? NULL : &err);
         secret_free(secret);
     }
+    if (list_empty(&s->ready))
+        uv_unref((uv_handle_t *)&s->deliver);
     finish_closing(s);
 }
 
@@ -211,6 +216,7 @@ static void on_document(void *data, const char *text, const struct error *err)
     struct secrets *s = document->secrets;
     document->fetching = false;
     document->vault_fetch = NULL;
+    document->aws_fetch = NULL;
     for (struct link *link = s->waiting.next, *next; link != &s->waiting; link = next) {
         struct secrets_wait *wait = (struct secrets_wait *)link;
         next = link->next;
@@ -254,6 +260,9 @@ static int start_fetch(struct document *document, struct error *err)
         rc = open_vault(s, err);
         if (rc == 0)
             rc = vault_get(s->vault, document->place, on_document, document, &document->vault_fetch, err);
+    } else if (s->aws && s->http) {
+        rc = aws_secrets_manager_get(s->loop, s->http, s->aws, document->place, on_document, document,
+                                     &document->aws_fetch, err);
     } else {
         rc = error_set(err, ERROR_UNSUPPORTED, false, "AWS Secrets Manager can't be reached from here");
     }
@@ -413,13 +422,19 @@ int secrets_new(uv_loop_t *loop, const struct secrets_options *options, struct s
     *s = (struct secrets){.loop = loop, .http = options->http, .template = template};
     list_init(&s->waiting);
     list_init(&s->ready);
-    uv_timer_init(loop, &s->deliver);
+    int rc = uv_async_init(loop, &s->deliver, on_deliver);
+    if (rc) {
+        free(template);
+        free(s);
+        return error_errno(err, -rc, "can't make an event handle");
+    }
+    uv_unref((uv_handle_t *)&s->deliver);
     s->deliver.data = s;
     *ret = s;
     return 0;
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+static void on_handle_closed(uv_handle_t *handle)
 {
     struct secrets *s = handle->data;
     void (*on_closed)(void *data) = s->on_closed;
@@ -433,7 +448,7 @@ static void on_timer_closed(uv_handle_t *handle)
 static void on_vault_closed(void *data)
 {
     struct secrets *s = data;
-    uv_close((uv_handle_t *)&s->deliver, on_timer_closed);
+    uv_close((uv_handle_t *)&s->deliver, on_handle_closed);
 }
 
 static void finish_closing(struct secrets *s)
@@ -470,6 +485,8 @@ void secrets_close(struct secrets *s, void (*on_closed)(void *data), void *data)
         next = d->next;
         if (d->vault_fetch)
             vault_forget(d->vault_fetch);
+        if (d->aws_fetch)
+            aws_secrets_manager_cancel(d->aws_fetch); /* on_document frees it */
         if (!d->fetching || d->vault_fetch)
             document_free(d);
     }

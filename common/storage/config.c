@@ -287,21 +287,26 @@ static int part(const json_t *config, json_t *secrets, json_t *rest, struct erro
     return 0;
 }
 
-static int seal_members(const json_t *secrets, const struct keyring *keyring, json_t **ret_sealed,
-                        struct error *err)
+/* text: JSON of the secret members. */
+static int seal_text(const char *text, const struct keyring *keyring, json_t **ret_sealed, struct error *err)
 {
     char id[KEYRING_ID_SIZE];
     char *data = NULL;
-    char *text = json_dumps(secrets, JSON_COMPACT);
-    if (text == NULL)
-        return out_of_memory(err);
     int rc = keyring_seal(keyring, context, text, strlen(text), id, &data, err);
-    secret_free(text);
     if (rc)
         return rc;
     *ret_sealed = json_pack("{s:s, s:s}", "key_id", id, "data", data);
     free(data);
     return *ret_sealed ? 0 : out_of_memory(err);
+}
+
+static int seal_members(const json_t *secrets, const struct keyring *keyring, json_t **ret_sealed,
+                        struct error *err)
+{
+    char *text = json_dumps(secrets, JSON_COMPACT);
+    int rc = text ? seal_text(text, keyring, ret_sealed, err) : out_of_memory(err);
+    secret_free(text);
+    return rc;
 }
 
 int storage_config_seal(const json_t *config, const struct keyring *keyring, json_t **ret_config,
@@ -351,25 +356,32 @@ static int merge(json_t *opened, const char *text, struct error *err)
     return rc;
 }
 
+/* *ret_text: what is sealed in config, JSON of the secret members; secret_free it. */
+static int open_text(const json_t *config, const struct keyring *keyring, char **ret_text, struct error *err)
+{
+    size_t size;
+    const char *data = json_string_value(json_object_get(json_object_get(config, "sealed"), "data"));
+    const char *id = storage_config_key_id(config);
+    if (keyring == NULL || data == NULL || id == NULL)
+        return error_set(err, ERROR_INPUT, false,
+                         "storage_config: it has nothing sealed that could be opened here");
+    int rc = keyring_open(keyring, id, context, data, ret_text, &size, err);
+    if (rc)
+        error_context(err, "storage_config");
+    return rc;
+}
+
 int storage_config_open(const json_t *config, const struct keyring *keyring, json_t **ret_config,
                         struct error *err)
 {
-    const json_t *sealed = json_object_get(config, "sealed");
-    if (sealed == NULL) {
+    if (json_object_get(config, "sealed") == NULL) {
         *ret_config = json_incref((json_t *)config);
         return 0;
     }
-    char *text = NULL;
-    size_t size;
-    const char *data = json_string_value(json_object_get(sealed, "data"));
-    const char *id = storage_config_key_id(config);
-    if (keyring == NULL || data == NULL || id == NULL)
-        return error_set(err, ERROR_INPUT, false, "storage_config: \"sealed\" can't be opened here");
-    int rc = keyring_open(keyring, id, context, data, &text, &size, err);
-    if (rc) {
-        error_context(err, "storage_config");
+    char *text;
+    int rc = open_text(config, keyring, &text, err);
+    if (rc)
         return rc;
-    }
     json_t *opened = json_copy((json_t *)config);
     rc = opened ? 0 : out_of_memory(err);
     if (rc == 0) {
@@ -382,6 +394,27 @@ int storage_config_open(const json_t *config, const struct keyring *keyring, jso
         return rc;
     }
     *ret_config = opened;
+    return 0;
+}
+
+int storage_config_reseal(const json_t *config, const struct keyring *keyring, json_t **ret_config,
+                          struct error *err)
+{
+    char *text;
+    json_t *sealed = NULL;
+    int rc = open_text(config, keyring, &text, err);
+    if (rc)
+        return rc;
+    rc = seal_text(text, keyring, &sealed, err);
+    secret_free(text);
+    if (rc)
+        return rc;
+    json_t *copy = json_copy((json_t *)config);
+    if (copy == NULL || json_object_set_new(copy, "sealed", sealed)) {
+        json_decref(copy);
+        return out_of_memory(err);
+    }
+    *ret_config = copy;
     return 0;
 }
 

@@ -35,6 +35,11 @@ int storage_config_seal(const json_t *config, const struct keyring *keyring, jso
 int storage_config_open(const json_t *config, const struct keyring *keyring, json_t **ret_config,
                         struct error *err);
 
+/* *ret_config: config with what is sealed encrypted anew, with the ring's current key. Errors as above;
+ * ERROR_INPUT for a config without sealed. */
+int storage_config_reseal(const json_t *config, const struct keyring *keyring, json_t **ret_config,
+                          struct error *err);
+
 /* json_decref, after the strings nobody else holds were overwritten; NULL is fine. */
 void storage_config_free(json_t *config);
 

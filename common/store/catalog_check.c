@@ -218,28 +218,33 @@ static int check_path_template(const char *template, struct error *err)
 
 /* What catalog rows show of a configuration, as far as it can be judged: without the "***" for sealed
  * secrets. */
-static int parse_shown_config(const char *text, json_t **ret_config, struct error *err)
+static int parse_shown_config(const char *text, json_t **ret_config, bool *ret_hidden, struct error *err)
 {
     json_t *shown = text ? json_loads(text, 0, NULL) : NULL;
     const char *sealed = json_string_value(json_object_get(shown, "sealed"));
-    if (sealed && strcmp(sealed, "***") == 0)
+    *ret_hidden = sealed && strcmp(sealed, "***") == 0;
+    if (*ret_hidden)
         json_object_del(shown, "sealed");
-    char *rest = shown ? json_dumps(shown, JSON_COMPACT) : NULL;
+    char *rest = *ret_hidden ? json_dumps(shown, JSON_COMPACT) : NULL;
     int rc = storage_config_parse(rest ? rest : text, ret_config, err);
     json_decref(shown);
     free(rest);
     return rc;
 }
 
+/* *ret_hidden: a part of it is sealed, so *ret_config alone doesn't say whether it makes sense. */
 static int check_config(const json_t *row, const json_t *current, const struct settings *settings,
-                        json_t **ret_config, struct error *err)
+                        json_t **ret_config, bool *ret_hidden, struct error *err)
 {
     json_t *config = NULL;
+    bool hidden = false;
     const char *text = text_of(row, "storage_config");
     bool kept = current && !differs(row, current, "storage_config");
-    int rc = kept ? parse_shown_config(text, &config, err) : storage_config_parse(text, &config, err);
+    int rc =
+        kept ? parse_shown_config(text, &config, &hidden, err) : storage_config_parse(text, &config, err);
     if (rc)
         return rc;
+    hidden |= storage_config_key_id(config) != NULL;
     const char *inside = text_of(config, "credentials_ref");
     const char *beside = text_of(row, "credentials_ref");
     rc = check_reference("storage_config: credentials_ref", inside, settings, err);
@@ -250,13 +255,17 @@ static int check_config(const json_t *row, const json_t *current, const struct s
         return rc;
     }
     *ret_config = config;
+    *ret_hidden = hidden;
     return 0;
 }
 
-static int check_destination(json_t *row, const json_t *current, bool accept_disk,
+static int check_destination(json_t *row, const json_t *current, const json_t *changes,
                              const struct settings *settings, struct error *err)
 {
     const struct storage_driver *driver;
+    bool accept_disk = json_is_true(json_object_get(changes, "accept_disk"));
+    const json_t *opened = json_object_get(changes, "opened_config");
+    bool hidden = false;
     json_t *config = NULL;
     const char *type = text_of(row, "storage_type");
     struct error no_driver = {0}; /* told last: the rest may be wrong for every version */
@@ -276,7 +285,7 @@ static int check_destination(json_t *row, const json_t *current, bool accept_dis
     if (rc == 0)
         rc = check_path_template(text_of(row, "path_template"), err);
     if (rc == 0)
-        rc = check_config(row, current, settings, &config, err);
+        rc = check_config(row, current, settings, &config, &hidden, err);
     if (rc == 0 && no_driver.code) {
         json_decref(config);
         config = NULL;
@@ -295,8 +304,8 @@ static int check_destination(json_t *row, const json_t *current, bool accept_dis
         rc = error_set(err, ERROR_INPUT, false, "a destination of type %s has no base path", type);
     }
     struct storage_location location = {
-        .storage_type = type, .base_path = text_of(row, "base_path"), .config = config};
-    if (rc == 0)
+        .storage_type = type, .base_path = text_of(row, "base_path"), .config = opened ? opened : config};
+    if (rc == 0 && (opened || !hidden)) /* what is kept sealed was checked when it was written */
         rc = driver->check(&location, NULL, err);
     if (rc == 0 && (elsewhere || accept_disk)) {
         char *identity = NULL;
@@ -457,8 +466,7 @@ int catalog_apply(enum catalog_kind kind, const json_t *current, const json_t *c
             rc = check_database(row, settings, err);
             break;
         case CATALOG_DESTINATION:
-            rc = check_destination(row, current, json_is_true(json_object_get(changes, "accept_disk")),
-                                   settings, err);
+            rc = check_destination(row, current, changes, settings, err);
             break;
         case CATALOG_SCHEDULE:
             rc = check_schedule(row, current, now_ms, err);

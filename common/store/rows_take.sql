@@ -115,7 +115,8 @@ SELECT j.wanted,
        j.artifact_state = 'gone',
        CASE WHEN j.waiting_since IS NULL THEN -1
            ELSE greatest(0, 1000 * extract(epoch FROM clock_timestamp() - j.waiting_since))::bigint END,
-       s.db_type, s.host, s.port, s.username, s.database_name, s.password_ref, s.source_path, s.source_argv,
+       s.db_type, s.host, s.port, s.username, s.database_name, s.password_ref, s.password_encrypted, s.source_path,
+       s.source_argv,
        p.artifact_attempts, p.artifact_takes
 FROM chosen j
 FULL JOIN taken t ON t.id = j.id

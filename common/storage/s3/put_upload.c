@@ -189,6 +189,7 @@ void s3_put_create_start(struct s3_put *self)
                          .sse_customer = self->session.sse_customer_key != NULL,
                          .expect_root = "InitiateMultipartUploadResult",
                          .once = true,
+                         .fresh_connection = true,
                          .done = on_created};
     s3_put_call(self, &ask);
     s3_put_headers_deinit(&headers);

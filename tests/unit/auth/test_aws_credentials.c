@@ -1,0 +1,795 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <sys/stat.h>
+
+#include "auth/sigv4.h"
+#include "aws_script.h"
+#include "base/clock.h"
+#include "base/digest.h"
+
+#define KEYS(id, expiration)                                                                                 \
+    "{\"Code\":\"Success\",\"AccessKeyId\":\"" id "\",\"SecretAccessKey\":\"HIDDEN-" id                      \
+    "\",\"Token\":\"HIDDEN-token\",\"Expiration\":\"" expiration "\"}"
+#define STS(action, id, expiration)                                                                          \
+    "<" action "Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><" action                       \
+    "Result><Credentials><AccessKeyId>" id "</AccessKeyId><SecretAccessKey>HIDDEN-" id                       \
+    "</SecretAccessKey><SessionToken>HIDDEN-token</SessionToken><Expiration>" expiration                     \
+    "</Expiration></Credentials></" action "Result></" action "Response>"
+#define STS_ERROR(code)                                                                                      \
+    "<ErrorResponse><Error><Type>Sender</Type><Code>" code                                                   \
+    "</Code><Message>HIDDEN</Message></Error></ErrorResponse>"
+#define SAYS(request, code, text)                                                                            \
+    {                                                                                                        \
+        .expect = request, .status = code, .body = text                                                      \
+    }
+#define SIX_HOURS "2026-01-01T06:00:00Z"
+#define TOKEN "PUT /latest/api/token"
+#define ROLE "GET /latest/meta-data/iam/security-credentials/"
+
+enum { MINUTE_MS = 60 * 1000, HOUR_MS = 60 * MINUTE_MS };
+
+/* ---- asking ---- */
+
+struct result {
+    int done;
+    struct aws_credentials_wait *wait;
+    char id[64], secret[64], token[64], source[128];
+    int64_t expires_at_ms;
+    struct error err;
+};
+
+static void on_done(void *data, const struct aws_credentials *c, const struct error *err)
+{
+    struct result *r = data;
+    assert_true((c == NULL) != (err == NULL));
+    r->done++;
+    if (err) {
+        r->err = *err;
+        assert_null(strstr(err->message, "HIDDEN"));
+        assert_true(err->message[0] != '\0' && err->code < 0);
+        return;
+    }
+    snprintf(r->id, sizeof r->id, "%s", c->access_key_id);
+    snprintf(r->secret, sizeof r->secret, "%s", c->secret_access_key);
+    snprintf(r->token, sizeof r->token, "%s", c->session_token ? c->session_token : "(none)");
+    snprintf(r->source, sizeof r->source, "%s", c->source);
+    r->expires_at_ms = c->expires_at_ms;
+}
+
+static void begin(struct result *r, struct aws_credentials_ask ask)
+{
+    struct error err = {0};
+    *r = (struct result){0};
+    if (aws_credentials_get(world.cache, &ask, on_done, r, &r->wait, &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(r->done, 0);
+}
+
+static void finish(struct result *r)
+{
+    while (r->done == 0)
+        uv_run(&world.loop, UV_RUN_ONCE);
+    assert_int_equal(r->done, 1);
+}
+
+static struct result get(struct aws_credentials_ask ask)
+{
+    struct result r;
+    begin(&r, ask);
+    finish(&r);
+    return r;
+}
+
+static const struct aws_credentials_ask chain = {.chain = AWS_CHAIN_FULL};
+static const struct aws_credentials_ask no_network = {.chain = AWS_CHAIN_ENVIRONMENT_FILES};
+
+static void assert_id(struct result r, const char *id)
+{
+    if (r.err.code)
+        fail_msg("wanted %s, got: %s", id, r.err.message);
+    assert_string_equal(r.id, id);
+}
+
+static void assert_error(struct result r, int code, bool retryable, const char *words)
+{
+    if (r.err.code != code || r.err.retryable != retryable || strstr(r.err.message, words) == NULL)
+        fail_msg("wanted %s with \"%s\", got %s: %s", error_code_name(code), words,
+                 error_code_name(r.err.code), r.err.message);
+}
+
+static void metadata_gives(const char *body)
+{
+    script_add((struct step)SAYS(TOKEN, 200, "HIDDEN-session"));
+    script_add((struct step)SAYS(ROLE, 200, "backup-role\n"));
+    script_add((struct step)SAYS(ROLE "backup-role", 200, body));
+}
+
+static void use_metadata(void)
+{
+    set_url(AWS_EC2_METADATA_SERVICE_ENDPOINT, "/");
+}
+
+/* Until the script's server has taken that many requests. */
+static void wait_taken(int count)
+{
+    while (script_taken() < count)
+        uv_run(&world.loop, UV_RUN_NOWAIT);
+}
+
+/* ---- environment and files ---- */
+
+static void the_environment_comes_first(void **state)
+{
+    (void)state;
+    set(AWS_ACCESS_KEY_ID, "AKIAENV");
+    set(AWS_SECRET_ACCESS_KEY, "HIDDEN-env");
+    home_write(".aws/credentials", "[default]\naws_access_key_id=AKIAFILE\naws_secret_access_key=HIDDEN\n");
+    struct result r = get(chain);
+    assert_id(r, "AKIAENV");
+    assert_string_equal(r.secret, "HIDDEN-env");
+    assert_string_equal(r.token, "(none)");
+    assert_string_equal(r.source, "environment");
+    assert_int_equal(r.expires_at_ms, 0);
+    set(AWS_SESSION_TOKEN, "HIDDEN-t");
+    fake_now_ms += 5000;
+    assert_string_equal(get(chain).token, "HIDDEN-t");
+    assert_string_equal(get(no_network).token, "HIDDEN-t");
+    unsetenv("AWS_SECRET_ACCESS_KEY");
+    fake_now_ms += 5000;
+    assert_error(get(chain), ERROR_INPUT, false, "AWS_SECRET_ACCESS_KEY is not");
+}
+
+static void a_changed_file_is_seen(void **state)
+{
+    (void)state;
+    home_write(".aws/credentials", "[default]\naws_access_key_id=AKIA1\naws_secret_access_key=HIDDEN\n");
+    assert_id(get(no_network), "AKIA1");
+    home_write(".aws/credentials", "[default]\naws_access_key_id=AKIA2\naws_secret_access_key=HIDDEN\n");
+    assert_id(get(no_network), "AKIA1");
+    aws_credentials_expired(world.cache, &no_network, "AKIA1");
+    assert_id(get(no_network), "AKIA2");
+    home_write(".aws/credentials", "[default]\naws_access_key_id=AKIA3\naws_secret_access_key=HIDDEN\n");
+    fake_now_ms += 5000;
+    assert_id(get(no_network), "AKIA3");
+    home_write(".aws/credentials", "[default]\nHIDDEN\n");
+    fake_now_ms += 5000;
+    struct result r = get(no_network);
+    assert_error(r, ERROR_INPUT, false, "/.aws/credentials: line 2");
+}
+
+static void a_missing_profile_is_named_with_its_files(void **state)
+{
+    (void)state;
+    home_write(".aws/config", "[profile other]\nregion=eu-west-1\n");
+    struct aws_credentials_ask ask = {.profile = "backup"};
+    struct result r = get(ask);
+    assert_error(r, ERROR_INPUT, false, "\"backup\"");
+    assert_non_null(strstr(r.err.message, "/.aws/credentials"));
+    assert_non_null(strstr(r.err.message, "/.aws/config"));
+    set(AWS_PROFILE, "nightly");
+    set(AWS_ACCESS_KEY_ID, "AKIAENV");
+    set(AWS_SECRET_ACCESS_KEY, "HIDDEN");
+    assert_error(get(chain), ERROR_INPUT, false, "\"nightly\"");
+}
+
+static void nothing_anywhere_lists_where_was_looked(void **state)
+{
+    (void)state;
+    static const char *const places[] = {"AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE",
+                                         "/.aws/credentials", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                                         "AWS_EC2_METADATA_DISABLED"};
+    set(AWS_EC2_METADATA_DISABLED, "True");
+    struct result r = get(chain);
+    assert_error(r, ERROR_DENIED, false, "no AWS credentials");
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        assert_non_null(strstr(r.err.message, places[i]));
+}
+
+static void environment_and_files_never_touch_the_network(void **state)
+{
+    (void)state;
+    use_metadata();
+    set_url(AWS_CONTAINER_CREDENTIALS_FULL_URI, "/container");
+    set_url(AWS_ENDPOINT_URL_STS, "/");
+    set_home_path(AWS_WEB_IDENTITY_TOKEN_FILE, "token");
+    set(AWS_ROLE_ARN, "arn:aws:iam::1:role/r");
+    home_write("token", "HIDDEN");
+    assert_error(get(no_network), ERROR_DENIED, false, "no AWS credentials");
+    home_write(".aws/config",
+               "[default]\nrole_arn=arn:aws:iam::1:role/r\nsource_profile=base\n[profile base]\n"
+               "aws_access_key_id=AKIABASE\naws_secret_access_key=HIDDEN\n");
+    assert_error(get(no_network), ERROR_UNSUPPORTED, false, "takes a role");
+    script_assert_done();
+    assert_int_equal(atomic_load(&script.peer.accepted), 0);
+}
+
+/* ---- references ---- */
+
+static void a_reference_is_read_and_seen_to_change(void **state)
+{
+    (void)state;
+    struct aws_credentials_ask ask = {.credentials_ref = "env:TEST_S3_KEYS",
+                                      .chain = AWS_CHAIN_ENVIRONMENT_FILES};
+    setenv("TEST_S3_KEYS", "AKIA1:HIDDEN", 1);
+    struct result r = get(ask);
+    assert_id(r, "AKIA1");
+    assert_string_equal(r.source, "env:TEST_S3_KEYS");
+    setenv("TEST_S3_KEYS", "{\"keyId\":\"AKIA2\",\"applicationKey\":\"HIDDEN\"}", 1);
+    aws_credentials_expired(world.cache, &ask, "AKIA-other");
+    assert_id(get(ask), "AKIA1");
+    aws_credentials_expired(world.cache, &ask, "AKIA1");
+    assert_id(get(ask), "AKIA2");
+    setenv("TEST_S3_KEYS", "HIDDEN", 1);
+    fake_now_ms += 5000;
+    assert_error(get(ask), ERROR_INPUT, false, "env:TEST_S3_KEYS: neither JSON");
+    unsetenv("TEST_S3_KEYS");
+    r = get(ask);
+    assert_error(r, ERROR_NOT_FOUND, true, "env:TEST_S3_KEYS");
+}
+
+/* ---- instance metadata ---- */
+
+static void metadata_by_session_token(void **state)
+{
+    (void)state;
+    use_metadata();
+    metadata_gives(KEYS("ASIA1", SIX_HOURS));
+    struct result r = get(chain);
+    assert_id(r, "ASIA1");
+    assert_string_equal(r.secret, "HIDDEN-ASIA1");
+    assert_string_equal(r.token, "HIDDEN-token");
+    assert_string_equal(r.source, "instance metadata");
+    assert_int_equal(r.expires_at_ms, fake_now_ms + 6 * HOUR_MS);
+    script_assert_done();
+    script_assert_head(0, "\r\nX-aws-ec2-metadata-token-ttl-seconds: 21600\r\n");
+    script_assert_head(1, "\r\nX-aws-ec2-metadata-token: HIDDEN-session\r\n");
+    script_assert_head(2, "\r\nX-aws-ec2-metadata-token: HIDDEN-session\r\n");
+    assert_id(get(chain), "ASIA1");
+    script_assert_done();
+}
+
+static void metadata_falls_back_to_version_1(void **state)
+{
+    (void)state;
+    use_metadata();
+    static const struct step refusals[] = {
+        SAYS(TOKEN, 403, ""), SAYS(TOKEN, 404, ""), SAYS(TOKEN, 405, ""), {.expect = TOKEN, .how = HANG}};
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        script_add(refusals[i]);
+        script_add((struct step)SAYS(ROLE, 200, "r"));
+        script_add((struct step)SAYS(ROLE "r", 200, KEYS("ASIA1", SIX_HOURS)));
+        assert_id(get(chain), "ASIA1");
+        script_assert_done();
+        assert_null(strcasestr(script.heads[3 * i + 1], "metadata-token"));
+        aws_credentials_expired(world.cache, &chain, "ASIA1");
+    }
+    set(AWS_EC2_METADATA_V1_DISABLED, "true");
+    script_add(refusals[0]);
+    assert_error(get(chain), ERROR_DENIED, false, "AWS_EC2_METADATA_V1_DISABLED");
+    script_assert_done();
+}
+
+static void metadata_that_gives_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        struct step steps[3];
+        int code;
+        bool retryable;
+        const char *words;
+    } cases[] = {
+        {{{.expect = TOKEN, .how = HANG}, {.expect = ROLE, .how = HANG}}, ERROR_DENIED, false, "no answer"},
+        {{{.expect = TOKEN, .how = HANG}, SAYS(ROLE, 401, "")}, ERROR_DENIED, false, "hop limit"},
+        {{SAYS(TOKEN, 200, "t"), SAYS(ROLE, 404, "")}, ERROR_DENIED, false, "the instance has no role"},
+        {{SAYS(TOKEN, 503, "")}, ERROR_UNREACHABLE, true, "HTTP 503"},
+        {{SAYS(TOKEN, 400, "")}, ERROR_DENIED, false, "HTTP 400"},
+        {{SAYS(TOKEN, 200, "a\tb")}, ERROR_PROTOCOL, true, "session token"},
+        {{SAYS(TOKEN, 200, "t"), SAYS(ROLE, 200, "../../x")}, ERROR_PROTOCOL, true, "role's name"},
+        {{SAYS(TOKEN, 200, "t"), SAYS(ROLE, 200, "r"),
+          SAYS(ROLE "r", 200, "{\"Code\":\"Failed\",\"Message\":\"HIDDEN\"}")},
+         ERROR_DENIED,
+         true,
+         "Failed"},
+        {{SAYS(TOKEN, 200, "t"), SAYS(ROLE, 200, "r"), SAYS(ROLE "r", 200, "<html>HIDDEN</html>")},
+         ERROR_PROTOCOL,
+         true,
+         "JSON"},
+        {{SAYS(TOKEN, 200, "t"), SAYS(ROLE, 200, "r"), SAYS(ROLE "r", 200, KEYS("ASIA", "soon"))},
+         ERROR_PROTOCOL,
+         true,
+         "expiry"},
+    };
+    use_metadata();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (int s = 0; s < 3 && cases[i].steps[s].expect; s++)
+            script_add(cases[i].steps[s]);
+        assert_error(get(chain), cases[i].code, cases[i].retryable, cases[i].words);
+        script_assert_done();
+    }
+}
+
+static void metadata_that_is_not_there(void **state)
+{
+    (void)state;
+    use_metadata();
+    peer_stop(&script.peer);
+    struct result r = get(chain);
+    assert_error(r, ERROR_DENIED, false, "instance metadata (not reachable)");
+    peer_start(&script.peer, script_serve, NULL);
+}
+
+/* ---- one fetch for many, ahead of expiry ---- */
+
+static void one_fetch_serves_all_who_wait(void **state)
+{
+    (void)state;
+    enum { MANY = 100 };
+    static struct result results[MANY];
+    use_metadata();
+    script_add((struct step){.expect = TOKEN, .status = 200, .body = "t", .how = HOLD});
+    script_add((struct step)SAYS(ROLE, 200, "r"));
+    script_add((struct step)SAYS(ROLE "r", 200, KEYS("ASIA1", SIX_HOURS)));
+    for (int i = 0; i < MANY; i++) {
+        begin(&results[i], chain);
+        if (i == MANY / 2)
+            wait_taken(1);
+    }
+    aws_credentials_forget(results[MANY - 1].wait);
+    script_release();
+    for (int i = 0; i < MANY - 1; i++) {
+        finish(&results[i]);
+        assert_id(results[i], "ASIA1");
+    }
+    assert_int_equal(results[MANY - 1].done, 0);
+    script_assert_done();
+}
+
+static void the_old_ones_serve_while_new_ones_come(void **state)
+{
+    (void)state;
+    use_metadata();
+    metadata_gives(KEYS("ASIA1", SIX_HOURS));
+    assert_id(get(chain), "ASIA1");
+    fake_now_ms += 6 * HOUR_MS - 15 * MINUTE_MS - 1;
+    assert_id(get(chain), "ASIA1");
+    script_assert_done();
+    fake_now_ms += 1;
+    script_add((struct step){.expect = TOKEN, .status = 200, .body = "t", .how = HOLD});
+    script_add((struct step)SAYS(ROLE, 200, "r"));
+    script_add((struct step)SAYS(ROLE "r", 200, KEYS("ASIA2", "2026-01-01T12:00:00Z")));
+    assert_id(get(chain), "ASIA1");
+    wait_taken(4);
+    assert_id(get(chain), "ASIA1");
+    script_release();
+    wait_taken(6);
+    struct result r;
+    do
+        r = get(chain);
+    while (strcmp(r.id, "ASIA1") == 0);
+    assert_id(r, "ASIA2");
+    script_assert_done();
+}
+
+static void too_old_ones_do_not_serve(void **state)
+{
+    (void)state;
+    use_metadata();
+    metadata_gives(KEYS("ASIA1", SIX_HOURS));
+    assert_id(get(chain), "ASIA1");
+    fake_now_ms += 6 * HOUR_MS - 5 * MINUTE_MS;
+    metadata_gives(KEYS("ASIA2", "2026-01-01T12:00:00Z"));
+    assert_id(get(chain), "ASIA2");
+    script_assert_done();
+}
+
+static void refused_ones_are_fetched_anew_once(void **state)
+{
+    (void)state;
+    use_metadata();
+    metadata_gives(KEYS("ASIA1", SIX_HOURS));
+    assert_id(get(chain), "ASIA1");
+    metadata_gives(KEYS("ASIA2", SIX_HOURS));
+    for (int i = 0; i < 10; i++)
+        aws_credentials_expired(world.cache, &chain, "ASIA1");
+    assert_id(get(chain), "ASIA2");
+    aws_credentials_expired(world.cache, &chain, "ASIA1");
+    assert_id(get(chain), "ASIA2");
+    script_assert_done();
+}
+
+static void a_failed_refresh_leaves_the_old_ones_till_they_expire(void **state)
+{
+    (void)state;
+    set_url(AWS_CONTAINER_CREDENTIALS_FULL_URI, "/c");
+    script_add((struct step)SAYS("GET /c", 200, KEYS("ASIA1", SIX_HOURS)));
+    assert_id(get(chain), "ASIA1");
+    fake_now_ms += 6 * HOUR_MS - MINUTE_MS;
+    for (int i = 0; i < 3; i++)
+        script_add((struct step)SAYS("GET /c", 500, ""));
+    assert_id(get(chain), "ASIA1");
+    script_assert_done();
+    assert_id(get(chain), "ASIA1"); /* and it isn't asked again at once */
+    script_assert_done();
+    fake_now_ms += MINUTE_MS;
+    for (int i = 0; i < 3; i++)
+        script_add((struct step)SAYS("GET /c", 500, ""));
+    assert_error(get(chain), ERROR_UNREACHABLE, true, "container credentials: HTTP 500");
+    script_assert_done();
+}
+
+static void expired_ones_of_the_instance_are_used_on(void **state)
+{
+    (void)state;
+    use_metadata();
+    metadata_gives(KEYS("ASIA1", "2025-12-31T23:00:00Z"));
+    assert_id(get(chain), "ASIA1");
+    fake_now_ms += 5 * MINUTE_MS - 1;
+    assert_id(get(chain), "ASIA1");
+    script_assert_done();
+    fake_now_ms += 5 * MINUTE_MS + 1;
+    script_add((struct step){.expect = TOKEN, .how = HANG}); /* and on, when it can't be asked */
+    script_add((struct step){.expect = ROLE, .how = HANG});
+    assert_id(get(chain), "ASIA1");
+    script_assert_done();
+    fake_now_ms += 10 * MINUTE_MS;
+    metadata_gives(KEYS("ASIA2", SIX_HOURS));
+    assert_id(get(chain), "ASIA2");
+    script_assert_done();
+}
+
+static void expired_ones_of_others_are_not(void **state)
+{
+    (void)state;
+    set_url(AWS_CONTAINER_CREDENTIALS_FULL_URI, "/c");
+    script_add((struct step)SAYS("GET /c", 200, KEYS("ASIA1", "2025-12-31T23:00:00Z")));
+    assert_error(get(chain), ERROR_DENIED, true, "2025-12-31T23:00:00Z");
+    script_assert_done();
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
+/* Nobody asks: the timer alone brings the second set. */
+static void a_timer_refreshes_ahead_of_expiry(void **state)
+{
+    (void)state;
+    char when[CLOCK_ISO8601_SIZE], body[512];
+    aws_credentials_cache_use(world.cache, &quick, clock_wall_ms);
+    set_url(AWS_CONTAINER_CREDENTIALS_FULL_URI, "/c");
+    clock_iso8601_ms(clock_wall_ms() + 400, when);
+    snprintf(body, sizeof body, KEYS("ASIA1", "%s"), when);
+    script_add((struct step)SAYS("GET /c", 200, body));
+    script_add((struct step)SAYS("GET /c", 200, KEYS("ASIA2", "2200-01-01T00:00:00Z")));
+    assert_id(get(chain), "ASIA1");
+    assert_int_equal(uv_loop_alive(&world.loop) && script_taken() == 1 && world.closed, 0);
+    uv_timer_t tick; /* keeps the loop running, which the cache's timer must not */
+    uv_timer_init(&world.loop, &tick);
+    uv_timer_start(&tick, on_tick, 5, 5);
+    while (script_taken() < 2)
+        uv_run(&world.loop, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&tick, NULL);
+    uv_run(&world.loop, UV_RUN_DEFAULT); /* returns: no timer of the cache keeps it */
+    script_assert_done();
+    assert_id(get(chain), "ASIA2");
+}
+
+/* ---- container ---- */
+
+static void the_container_gets_its_token_from_the_file_each_time(void **state)
+{
+    (void)state;
+    set_url(AWS_CONTAINER_CREDENTIALS_FULL_URI, "/v2/keys?id=1");
+    set(AWS_CONTAINER_AUTHORIZATION_TOKEN, "HIDDEN-env");
+    set_home_path(AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE, "token");
+    home_write("token", "HIDDEN-1\n");
+    script_add((struct step){"GET /v2/keys?id=1", 500, "", REWRITE, "token", "HIDDEN-2\r\n"});
+    script_add((struct step)SAYS("GET /v2/keys?id=1", 429, ""));
+    script_add((struct step)SAYS("GET /v2/keys?id=1", 200, KEYS("ASIA1", SIX_HOURS)));
+    struct result r = get(chain);
+    assert_id(r, "ASIA1");
+    assert_string_equal(r.source, "container credentials");
+    script_assert_done();
+    script_assert_head(0, "\r\nAuthorization: HIDDEN-1\r\n");
+    script_assert_head(1, "\r\nAuthorization: HIDDEN-2\r\n");
+    script_assert_head(2, "\r\nAccept: application/json\r\n");
+}
+
+static void the_container_may_refuse(void **state)
+{
+    (void)state;
+    set_url(AWS_CONTAINER_CREDENTIALS_FULL_URI, "/c");
+    script_add((struct step)SAYS("GET /c", 403, "HIDDEN"));
+    assert_error(get(chain), ERROR_DENIED, false, "container credentials: HTTP 403");
+    for (int i = 0; i < 3; i++)
+        script_add((struct step)SAYS("GET /c", 500, "HIDDEN"));
+    assert_error(get(chain), ERROR_UNREACHABLE, true, "container credentials: HTTP 500");
+    script_assert_done();
+}
+
+static void tokens_with_line_ends_are_refused(void **state)
+{
+    (void)state;
+    set_url(AWS_CONTAINER_CREDENTIALS_FULL_URI, "/c");
+    set(AWS_CONTAINER_AUTHORIZATION_TOKEN, "HIDDEN\r\nx: y");
+    assert_error(get(chain), ERROR_INPUT, false, "AWS_CONTAINER_AUTHORIZATION_TOKEN");
+    set_home_path(AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE, "token");
+    home_write("token", "HIDDEN\nx: y\n");
+    assert_error(get(chain), ERROR_INPUT, true, "/token: a control character");
+    home_write("token", "\n");
+    assert_error(get(chain), ERROR_INPUT, true, "/token: no token");
+    script_assert_done();
+    assert_int_equal(atomic_load(&script.peer.accepted), 0);
+}
+
+static void only_containers_own_hosts_are_asked(void **state)
+{
+    (void)state;
+    static const char *const refused[] = {
+        "http://example.com/c",
+        "http://169.254.169.254/c",
+        "http://169.254.170.3/c",
+        "http://10.0.0.1/c",
+        "http://127.0.0.1@evil/c",
+        "http://localhost.evil/c",
+        "http://[::2]/c",
+        "http://[::ffff:10.0.0.1]/c",
+        "ftp://127.0.0.1/c",
+        "file:///etc/passwd",
+        "http:///c",
+        "127.0.0.1/c",
+        "http://127.0.0.1\\@evil/c",
+        "http://2130706433/c",
+        "http://[fd00:ec2::254]/c",
+        "https://user@example.com/c",
+        "http://127.1/c",
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        set(AWS_CONTAINER_CREDENTIALS_FULL_URI, refused[i]);
+        struct result r = get(chain);
+        if (r.err.code != ERROR_INPUT || !strstr(r.err.message, "AWS_CONTAINER_CREDENTIALS_FULL_URI"))
+            fail_msg("%s: %s", refused[i], r.err.message);
+    }
+    char url[128];
+    snprintf(url, sizeof url, "http://localhost:%d/c", script.peer.port);
+    set(AWS_CONTAINER_CREDENTIALS_FULL_URI, url);
+    script_add((struct step)SAYS("GET /c", 200, KEYS("ASIA1", SIX_HOURS)));
+    assert_id(get(chain), "ASIA1");
+    script_assert_done();
+}
+
+/* ---- roles ---- */
+
+/* The request's signature as computed anew from what arrived. */
+static void assert_signed(int step, const char *id, const char *secret, const char *token)
+{
+    char *head = strdup(script.heads[step]), host[64], line[96];
+    snprintf(host, sizeof host, "127.0.0.1:%d", script.peer.port);
+    char *date = strcasestr(head, "X-Amz-Date: ");
+    assert_non_null(date);
+    date += strlen("X-Amz-Date: ");
+    struct tm tm = {0};
+    assert_non_null(strptime(date, "%Y%m%dT%H%M%SZ", &tm));
+    struct digest *digest = digest_new();
+    char hash[DIGEST_SHA256_SIZE];
+    digest_update(digest, script.bodies[step], strlen(script.bodies[step]));
+    digest_final(digest, hash);
+    digest_free(digest);
+    const struct sigv4_header headers[] = {
+        {"Host", host}, {"Content-Type", "application/x-www-form-urlencoded; charset=utf-8"}};
+    struct sigv4_request request = {.method = "POST",
+                                    .path = "/",
+                                    .headers = headers,
+                                    .n_headers = 2,
+                                    .payload_hash = hash,
+                                    .region = "eu-west-1",
+                                    .service = "sts",
+                                    .access_key_id = id,
+                                    .secret_access_key = secret,
+                                    .session_token = token,
+                                    .time_s = timegm(&tm),
+                                    .path_rule = SIGV4_PATH_NORMALISE};
+    struct sigv4_signature signature;
+    assert_int_equal(sigv4_sign(&request, &signature, NULL, NULL, NULL), 0);
+    script_assert_head(step, signature.authorization);
+    sigv4_signature_deinit(&signature);
+    snprintf(line, sizeof line, "\r\nX-Amz-Security-Token: %s\r\n", token ? token : "");
+    if (token)
+        script_assert_head(step, line);
+    else
+        assert_null(strcasestr(head, "X-Amz-Security-Token"));
+    free(head);
+}
+
+static void roles_are_taken_one_after_the_other(void **state)
+{
+    (void)state;
+    set_url(AWS_ENDPOINT_URL_STS, "");
+    home_write(
+        ".aws/config",
+        "[profile backup]\nrole_arn = arn:aws:iam::1:role/outer\nsource_profile = middle\nregion = eu-west-1\n"
+        "external_id = x/1\nduration_seconds = 900\n"
+        "[profile middle]\nrole_arn = arn:aws:iam::1:role/inner\nsource_profile = base\n"
+        "role_session_name = night\n");
+    home_write(".aws/credentials", "[base]\naws_access_key_id=AKIABASE\naws_secret_access_key=HIDDEN-base\n");
+    script_add((struct step)SAYS("POST /", 500, ""));
+    script_add((struct step)SAYS("POST /", 200, STS("AssumeRole", "ASIAINNER", SIX_HOURS)));
+    script_add((struct step)SAYS("POST /", 200, STS("AssumeRole", "ASIAOUTER", SIX_HOURS)));
+    struct aws_credentials_ask ask = {.profile = "backup"};
+    struct result r = get(ask);
+    assert_id(r, "ASIAOUTER");
+    assert_string_equal(r.secret, "HIDDEN-ASIAOUTER");
+    assert_string_equal(r.source, "profile backup, role by STS");
+    assert_int_equal(r.expires_at_ms, fake_now_ms + 6 * HOUR_MS);
+    script_assert_done();
+    assert_signed(1, "AKIABASE", "HIDDEN-base", NULL);
+    assert_signed(2, "ASIAINNER", "HIDDEN-ASIAINNER", "HIDDEN-token");
+    assert_string_equal(script.bodies[1],
+                        "Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole"
+                        "%2Finner&RoleSessionName=night");
+    assert_string_equal(script.bodies[2],
+                        "Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole"
+                        "%2Fouter&RoleSessionName=backupmanager&DurationSeconds=900&ExternalId=x%2F1");
+}
+
+static void a_role_may_be_denied(void **state)
+{
+    (void)state;
+    set_url(AWS_ENDPOINT_URL_STS, "/");
+    home_write(".aws/credentials", "[default]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = default\n"
+                                   "aws_access_key_id=AKIABASE\naws_secret_access_key=HIDDEN\n");
+    script_add((struct step)SAYS(
+        "POST /", 403,
+        "<ErrorResponse><Error><Code>AccessDenied</Code><Message>User a is not authorized to "
+        "perform sts:AssumeRole</Message></Error></ErrorResponse>"));
+    assert_error(get(chain), ERROR_DENIED, false, "AccessDenied: User a is not authorized");
+    script_add((struct step)SAYS("POST /", 400, STS_ERROR("ValidationError")));
+    assert_error(get(chain), ERROR_DENIED, false, "HTTP 400 ValidationError");
+    for (int i = 0; i < 3; i++)
+        script_add((struct step)SAYS("POST /", 400, STS_ERROR("Throttling")));
+    assert_error(get(chain), ERROR_UNREACHABLE, true, "HTTP 400 Throttling");
+    script_add((struct step)SAYS("POST /", 200, "<html>HIDDEN</html>"));
+    script_add((struct step)SAYS("POST /", 200, "<html>HIDDEN"));
+    script_add((struct step)SAYS("POST /", 502, "HIDDEN"));
+    assert_error(get(chain), ERROR_UNREACHABLE, true, "HTTP 502 without an error code");
+    script_assert_done();
+}
+
+static void web_identity_reads_its_token_again(void **state)
+{
+    (void)state;
+    set_url(AWS_ENDPOINT_URL, "/");
+    set_home_path(AWS_WEB_IDENTITY_TOKEN_FILE, "token");
+    set(AWS_ROLE_ARN, "arn:aws:iam::1:role/pod");
+    set(AWS_ROLE_SESSION_NAME, "pod-1");
+    home_write("token", "HIDDEN.old\n");
+    script_add(
+        (struct step){"POST /", 400, STS_ERROR("ExpiredTokenException"), REWRITE, "token", "HIDDEN.new\n"});
+    script_add((struct step)SAYS("POST /", 400, STS_ERROR("IDPCommunicationError")));
+    script_add((struct step)SAYS("POST /", 200, STS("AssumeRoleWithWebIdentity", "ASIAPOD", SIX_HOURS)));
+    struct result r = get(chain);
+    assert_id(r, "ASIAPOD");
+    assert_string_equal(r.source, "web identity by STS");
+    script_assert_done();
+    assert_null(strcasestr(script.heads[0], "Authorization"));
+    assert_non_null(strstr(script.bodies[0], "&WebIdentityToken=HIDDEN.old"));
+    assert_string_equal(
+        script.bodies[2],
+        "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2F"
+        "pod&RoleSessionName=pod-1&WebIdentityToken=HIDDEN.new");
+    for (int i = 0; i < 3; i++)
+        script_add((struct step)SAYS("POST /", 400, STS_ERROR("ExpiredTokenException")));
+    aws_credentials_expired(world.cache, &chain, "ASIAPOD");
+    assert_error(get(chain), ERROR_DENIED, true, "ExpiredTokenException");
+    script_assert_done();
+}
+
+/* ---- bounds and the end ---- */
+
+static void closing_tells_everybody(void **state)
+{
+    (void)state;
+    struct result waiting[3], fresh;
+    use_metadata();
+    setenv("TEST_S3_KEYS", "AKIA1:HIDDEN", 1);
+    script_add((struct step){.expect = TOKEN, .how = HANG});
+    for (int i = 0; i < 3; i++)
+        begin(&waiting[i], chain);
+    wait_taken(1);
+    begin(&fresh, (struct aws_credentials_ask){.credentials_ref = "env:TEST_S3_KEYS"});
+    world_close_cache();
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(waiting[i].done, 1);
+        assert_int_equal(waiting[i].err.code, ERROR_CANCELLED);
+    }
+    assert_int_equal(fresh.done, 1);
+    assert_int_equal(fresh.err.code, ERROR_CANCELLED);
+    unsetenv("TEST_S3_KEYS");
+}
+
+static void kept_sets_are_bounded(void **state)
+{
+    (void)state;
+    static struct result results[AWS_MAX_KEPT];
+    char profile[32], file[128], id[32];
+    for (int i = 0; i < 3 * AWS_MAX_KEPT; i++) {
+        snprintf(profile, sizeof profile, "p%d", i);
+        snprintf(id, sizeof id, "AKIA%d", i);
+        snprintf(file, sizeof file, "[%s]\naws_access_key_id=%s\naws_secret_access_key=HIDDEN\n", profile,
+                 id);
+        home_write(".aws/credentials", file);
+        assert_id(get((struct aws_credentials_ask){.profile = profile}), id);
+    }
+    for (int i = 0; i <= AWS_MAX_KEPT; i++) {
+        struct error err = {0};
+        struct aws_credentials_wait *wait;
+        struct aws_credentials_ask ask = {.profile = profile};
+        snprintf(profile, sizeof profile, "q%d", i);
+        if (i < AWS_MAX_KEPT)
+            begin(&results[i], ask);
+        else
+            assert_int_equal(aws_credentials_get(world.cache, &ask, on_done, NULL, &wait, &err), ERROR_LIMIT);
+    }
+    for (int i = 0; i < AWS_MAX_KEPT; i++) {
+        finish(&results[i]);
+        assert_int_equal(results[i].err.code, ERROR_INPUT);
+    }
+}
+
+static void waiting_callbacks_are_bounded(void **state)
+{
+    (void)state;
+    struct aws_credentials_wait **waits = calloc(AWS_MAX_WAITS, sizeof *waits), *more;
+    assert_non_null(waits);
+    struct error err = {0};
+    for (int i = 0; i < AWS_MAX_WAITS; i++)
+        assert_int_equal(aws_credentials_get(world.cache, &chain, on_done, NULL, &waits[i], NULL), 0);
+    assert_int_equal(aws_credentials_get(world.cache, &chain, on_done, NULL, &more, &err), ERROR_LIMIT);
+    assert_true(err.retryable);
+    for (int i = 0; i < AWS_MAX_WAITS; i++)
+        aws_credentials_forget(waits[i]);
+    free(waits);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_environment_comes_first),
+        TEST(a_changed_file_is_seen),
+        TEST(a_missing_profile_is_named_with_its_files),
+        TEST(nothing_anywhere_lists_where_was_looked),
+        TEST(environment_and_files_never_touch_the_network),
+        TEST(a_reference_is_read_and_seen_to_change),
+        TEST(metadata_by_session_token),
+        TEST(metadata_falls_back_to_version_1),
+        TEST(metadata_that_gives_nothing),
+        TEST(metadata_that_is_not_there),
+        TEST(one_fetch_serves_all_who_wait),
+        TEST(the_old_ones_serve_while_new_ones_come),
+        TEST(too_old_ones_do_not_serve),
+        TEST(refused_ones_are_fetched_anew_once),
+        TEST(a_failed_refresh_leaves_the_old_ones_till_they_expire),
+        TEST(expired_ones_of_the_instance_are_used_on),
+        TEST(expired_ones_of_others_are_not),
+        TEST(a_timer_refreshes_ahead_of_expiry),
+        TEST(the_container_gets_its_token_from_the_file_each_time),
+        TEST(the_container_may_refuse),
+        TEST(tokens_with_line_ends_are_refused),
+        TEST(only_containers_own_hosts_are_asked),
+        TEST(roles_are_taken_one_after_the_other),
+        TEST(a_role_may_be_denied),
+        TEST(web_identity_reads_its_token_again),
+        TEST(closing_tells_everybody),
+        TEST(kept_sets_are_bounded),
+        TEST(waiting_callbacks_are_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
