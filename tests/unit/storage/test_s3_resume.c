@@ -174,8 +174,7 @@ static void parts_that_are_not_ours(void **state)
         expect_run(&first, ERROR_UNREACHABLE, true, NULL);
         calm();
         char *text = changed(first.saved, "parts", json_array());
-        char *ours = changed(text, "sha256", json_string(large.sha256));
-        struct put_run run = {.members = kinds[i], .artifact = &large, .resume_state = ours, .fence = 2};
+        struct put_run run = {.members = kinds[i], .artifact = &large, .resume_state = text, .fence = 2};
         run_upload(&run);
         expect_stored(&run);
         assert_int_equal(fake_count("UploadPart"), 5);
