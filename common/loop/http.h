@@ -95,6 +95,9 @@ struct http_ask {
     uint64_t body_offset;
     uint64_t body_size;
     bool expect_continue; /* waits up to 1 s for 100 before the body */
+    /* For what must not be carried out twice: over a kept connection that the peer ends without an answer,
+     * the request would be sent again. */
+    bool fresh_connection;
 
     /* The answer's body is kept in memory, unless on_body is given and the status is 2xx. on_body runs on the
      * loop; it returns 0, or a negative code with err filled, which ends the request. */

@@ -400,7 +400,7 @@ static bool set_wire(CURL *easy, const struct http_request *request)
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_QUICK_EXIT, 1L); /* or removing a handle waits for its name lookup */
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
-    SET(CURLOPT_FRESH_CONNECT, request->repeated ? 1L : 0L);
+    SET(CURLOPT_FRESH_CONNECT, request->repeated || ask->fresh_connection ? 1L : 0L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)ask->connect_timeout_ms);
     SET(CURLOPT_USERAGENT, request->client->user_agent);
     SET(CURLOPT_HTTPHEADER, request->headers);

@@ -109,6 +109,7 @@ static int send_signed(struct s3_call *call, const struct s3_ask *ask, const str
         .body_offset = ask->body_offset,
         .body_size = ask->body_size,
         .expect_continue = ask->body_size > EXPECT_ABOVE,
+        .fresh_connection = ask->fresh_connection,
         .response_max = ask->response_max ? ask->response_max : RESPONSE_MAX,
         .on_body = ask->on_body ? on_body : NULL,
         .ca_file = session->config.ca_file,

@@ -34,6 +34,7 @@ const struct storage_driver storage_s3 = {
     .capabilities = STORAGE_CAP_RESUME | STORAGE_CAP_LIST | STORAGE_CAP_ACCESS,
     .check = s3_check,
     .identify = s3_identify,
+    .put_start = s3_put_start,
     .get_start = s3_get_start,
     .stat_start = s3_stat_start,
     .delete_start = s3_delete_start,
