@@ -1,0 +1,108 @@
+"""The scripted servers of tests/fakes as a test uses them: start, script, question, stop. See ../fakes/README.md."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from urllib.parse import urlencode
+
+from harness.waiting import wait_for
+
+FAKES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fakes")
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Fake:
+    """A fake server in a process of its own; it ends with close() or with this process, however that ends."""
+
+    program = None
+
+    def __init__(self, rules=(), certificates=None, **settings):
+        argv = [sys.executable, os.path.join(FAKES, self.program)]
+        for name, value in settings.items():
+            argv += ["--set", f"{name}={json.dumps(value)}"]
+        for rule in rules:
+            argv += ["--rule", json.dumps(rule)]
+        if certificates:
+            argv += ["--certificates", certificates]
+        self.popen = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        line = self.popen.stdout.readline()
+        assert line, f"{self.program} did not start; exit status {self.popen.wait(60)}"
+        self.ports = json.loads(line)
+        self.ca_file = self.ports.get("ca_file")
+        self.http = f"http://127.0.0.1:{self.ports['http']}"
+        self.https = f"https://localhost:{self.ports['https']}"
+
+    def close(self):
+        self.popen.stdin.close()
+        self.popen.wait(60)
+        self.popen.stdout.close()
+
+    def control(self, method, path, body=None, raw=False):
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.ports['control']}{path}",
+            None if body is None else json.dumps(body).encode(),
+            {"Connection": "close"},
+            method=method,
+        )
+        try:
+            with DIRECT.open(request, timeout=120) as answer:
+                data = answer.read()
+        except urllib.error.HTTPError as e:
+            raise AssertionError(f"{method} {path}: {e.code} {e.read().decode(errors='replace')}") from None
+        return data if raw else json.loads(data)
+
+    def rule(self, action, match=None, **more):
+        """Adds a rule; gives its id. `action` is a dict, or the type's name alone."""
+        action = {"type": action} if isinstance(action, str) else action
+        return self.control("POST", "/rules", {"match": match or {}, "action": action, **more})[0]
+
+    def clear_rules(self):
+        self.control("DELETE", "/rules")
+
+    def state(self):
+        return self.control("GET", "/state")
+
+    def log(self, operation=None):
+        """Requests so far, those under way included."""
+        return [e for e in self.control("GET", "/log") if operation in (None, e["operation"])]
+
+    def activity(self):
+        """The cheap part of state(): requests held and under way, peaks, connections."""
+        return self.control("GET", "/activity")
+
+    def wait_holding(self, name="hold", count=1, bound=60):
+        wait_for(lambda: self.activity()["holding"].count(name) >= count, bound, lambda: f"{count} at '{name}': {self.log()[-5:]}")
+
+    def release(self, name="hold"):
+        self.control("POST", "/release", {"name": name})
+
+    def reset(self):
+        self.control("POST", "/reset")
+
+
+class FakeS3(Fake):
+    program = "s3_server.py"
+    access_key, secret_key = "AKIAFAKE", "fake-secret"
+
+    def objects(self):
+        """key -> description, of the bucket that most tests use"""
+        return {o["key"]: o for o in self.state()["objects"] if o["bucket"] == "bucket"}
+
+    def uploads(self):
+        return self.state()["uploads"]
+
+    def content(self, key, bucket="bucket"):
+        return self.control("GET", "/object?" + urlencode({"bucket": bucket, "key": key}), raw=True)
+
+    def change(self, **settings):
+        self.control("POST", "/settings", settings)
+
+
+class FakeCredentials(Fake):
+    program = "credential_server.py"
+
+    def change(self, **settings):
+        self.control("POST", "/settings", settings)
