@@ -85,7 +85,8 @@ rgw_override_bucket_index_max_shards = 1
 # what is deleted leaves the memory soon
 rgw_gc_obj_min_wait = 1
 rgw_gc_processor_period = 5
-rgw_crypt_s3_kms_encryption_keys = {kms_key}=YmluCmJvb3N0CmJvb3N0LWJ1aWxkCmNlcGguY29uZgo=
+rgw_crypt_s3_kms_backend = testing
+rgw_crypt_s3_kms_encryption_keys = {kms_key}=YSB0aHJvdy1hd2F5IGtleSBvZiAzMiBieXRlcyAhISE=
 """
 
 NEW_OSD = """
@@ -167,7 +168,7 @@ class RadosGateway:
         self._daemon("radosgw", "-n", "client.rgw", "--rgw-frontends",
                      f"beast endpoint=127.0.0.1:{http} ssl_endpoint=127.0.0.1:{https} ssl_certificate={made.certificate} "
                      f"ssl_private_key={made.key}")  # fmt: skip
-        self.http, self.https = f"http://127.0.0.1:{http}", f"https://localhost:{https}"
+        self.http, self.https = f"http://127.0.0.1:{http}", f"https://127.0.0.1:{https}"
         self._wait_answers()
         for user, (access_key, secret_key) in self.keys.items():
             self._run("radosgw-admin", "-c", self.conf, "user", "create", "--uid", user, "--display-name", user,
