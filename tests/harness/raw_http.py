@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+import ssl
 import urllib.parse
 
 
@@ -17,9 +18,12 @@ class Answer:
         return self.body.partition(b"<Code>")[2].partition(b"</Code>")[0].decode()
 
 
-def connect(url, timeout=60):
+def connect(url, ca_file=None, timeout=60):
     parts = urllib.parse.urlsplit(url)
-    return socket.create_connection((parts.hostname, parts.port), timeout)
+    sock = socket.create_connection((parts.hostname, parts.port), timeout)
+    if parts.scheme == "https":
+        sock = ssl.create_default_context(cafile=ca_file).wrap_socket(sock, server_hostname=parts.hostname)
+    return sock
 
 
 def request_bytes(method, url, headers, body=b""):
