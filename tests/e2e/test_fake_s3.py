@@ -356,7 +356,7 @@ def test_regions(server, status, code):
 def test_virtual_hosted(server, monkeypatch):
     real = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *a, **k: real("127.0.0.1" if "s3.localhost" in str(host) else host, *a, **k))
-    for port in (server.http.replace("127.0.0.1", "s3.localhost"), server.https.replace("localhost", "s3.localhost")):
+    for port in (server.http.replace("127.0.0.1", "s3.localhost"), server.https.replace("127.0.0.1", "s3.localhost")):
         s3 = client(server, port, style="virtual")
         s3.put_object(Bucket="bucket", Key="v h", Body=b"1")
         assert server.log("PutObject")[-1]["host"].startswith("bucket.s3.localhost:")

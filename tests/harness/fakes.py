@@ -33,7 +33,7 @@ class Fake:
         self.ports = json.loads(line)
         self.ca_file = self.ports.get("ca_file")
         self.http = f"http://127.0.0.1:{self.ports['http']}"
-        self.https = f"https://localhost:{self.ports['https']}"
+        self.https = f"https://127.0.0.1:{self.ports['https']}"
 
     def close(self):
         self.popen.stdin.close()
