@@ -50,7 +50,9 @@ def sts(server, **_):
 
 
 def web_identity(server, token="web-token"):
-    fetcher = botocore.credentials.AssumeRoleWithWebIdentityCredentialFetcher(lambda *a, **k: sts(server), lambda: token, ROLE)
+    fetcher = botocore.credentials.AssumeRoleWithWebIdentityCredentialFetcher(
+        lambda *a, **k: sts(server), lambda: token, ROLE
+    )
     return botocore.credentials.DeferredRefreshableCredentials(fetcher.fetch_credentials, "test")
 
 
@@ -127,8 +129,10 @@ def test_web_identity_errors(server):
     server.change(sts={"roles": ["another"]})
     with pytest.raises(ClientError, match="AccessDenied"):
         web_identity(server).get_frozen_credentials()
-    server.rule({"type": "respond", "status": 400, "code": "IDPCommunicationError", "message": "later"},
-                {"operation": "AssumeRoleWithWebIdentity"})  # fmt: skip
+    server.rule(
+        {"type": "respond", "status": 400, "code": "IDPCommunicationError", "message": "later"},
+        {"operation": "AssumeRoleWithWebIdentity"},
+    )
     with pytest.raises(ClientError, match="IDPCommunicationError"):
         web_identity(server).get_frozen_credentials()
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
@@ -165,7 +169,9 @@ def test_lifetime_and_single_request(server):
     server.release()
     done.join()
     issued = server.state()["issued"]
-    until = datetime.datetime.strptime(issued[0]["expiration"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
+    until = datetime.datetime.strptime(issued[0]["expiration"], "%Y-%m-%dT%H:%M:%SZ").replace(
+        tzinfo=datetime.timezone.utc
+    )
     left = until - datetime.datetime.now(datetime.timezone.utc)
     assert len(issued) == 1 and datetime.timedelta(minutes=50) < left <= datetime.timedelta(hours=1)
 
@@ -190,7 +196,9 @@ def vault(server, path, token=None, method="GET", body=None, **headers):
 
 
 def login(server):
-    status, answer = vault(server, "auth/approle/login", method="POST", body={"role_id": "role-id", "secret_id": "secret-id"})
+    status, answer = vault(
+        server, "auth/approle/login", method="POST", body={"role_id": "role-id", "secret_id": "secret-id"}
+    )
     assert status == 200
     return answer["auth"]["client_token"], answer["auth"]
 
@@ -240,7 +248,9 @@ def test_vault_revocation_sealing_namespaces(server):
     server.change(vault={"sealed": False, "namespace": "team/"})
     assert vault(server, "secret/data/backup/s3", token)[0] == 403
     assert vault(server, "secret/data/backup/s3", token, X_Vault_Namespace="team/")[0] == 200
-    server.rule({"type": "respond", "status": 429, "headers": {"Retry-After": "1"}, "code": "slow"}, {"operation": "VaultRead"})
+    server.rule(
+        {"type": "respond", "status": 429, "headers": {"Retry-After": "1"}, "code": "slow"}, {"operation": "VaultRead"}
+    )
     assert vault(server, "secret/data/backup/s3", token, X_Vault_Namespace="team/") == (429, {"errors": ["slow"]})
 
 

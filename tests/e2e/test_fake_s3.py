@@ -82,12 +82,17 @@ def test_published_signature():
     """AWS's example GET of examplebucket, 24 May 2013."""
     empty = hashlib.sha256().hexdigest()
     headers = [
-        ("Host", "examplebucket.s3.amazonaws.com"), ("Range", "bytes=0-9"), ("x-amz-content-sha256", empty),
+        ("Host", "examplebucket.s3.amazonaws.com"),
+        ("Range", "bytes=0-9"),
+        ("x-amz-content-sha256", empty),
         ("x-amz-date", "20130524T000000Z"),
-        ("Authorization", "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request, "
-         "SignedHeaders=host;range;x-amz-content-sha256;x-amz-date, "
-         "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"),
-    ]  # fmt: skip
+        (
+            "Authorization",
+            "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request, "
+            "SignedHeaders=host;range;x-amz-content-sha256;x-amz-date, "
+            "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
+        ),
+    ]
     key = sigv4.Key("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
     keys, then = {key.access_key: key}, sigv4.parse_iso("20130524T000000Z")
     assert sigv4.verify(Request("GET", "/test.txt", headers, False), "s3", keys, then).region == "us-east-1"
@@ -98,8 +103,15 @@ def test_published_signature():
 @pytest.mark.parametrize("key", ["plain", "a/b c+é%~*'()", "dots/./../x//y", "?q=1&b#c", "bytes-\U0001f4be"])
 def test_object(server, url, key):
     s3 = client(server, url)
-    etag = s3.put_object(Bucket="bucket", Key=key, Body=b"hello", Metadata={"sha": "1"}, StorageClass="STANDARD_IA",
-                         Tagging="a=1&b=2", ServerSideEncryption="AES256")["ETag"]  # fmt: skip
+    etag = s3.put_object(
+        Bucket="bucket",
+        Key=key,
+        Body=b"hello",
+        Metadata={"sha": "1"},
+        StorageClass="STANDARD_IA",
+        Tagging="a=1&b=2",
+        ServerSideEncryption="AES256",
+    )["ETag"]
     assert etag == f'"{hashlib.md5(b"hello").hexdigest()}"'
     head = s3.head_object(Bucket="bucket", Key=key)
     assert (head["ContentLength"], head["Metadata"], head["StorageClass"]) == (5, {"sha": "1"}, "STANDARD_IA")
@@ -128,7 +140,11 @@ def test_lists_are_paged(server):
     assert [o["Key"] for p in pages for o in p["Contents"]] == keys
     ids = {s3.create_multipart_upload(Bucket="bucket", Key=key)["UploadId"] for key in [*keys, "p/0&<0>"]}
     s3.create_multipart_upload(Bucket="bucket", Key="other")
-    found = [u for p in s3.get_paginator("list_multipart_uploads").paginate(Bucket="bucket", Prefix="p/") for u in p["Uploads"]]
+    found = [
+        u
+        for p in s3.get_paginator("list_multipart_uploads").paginate(Bucket="bucket", Prefix="p/")
+        for u in p["Uploads"]
+    ]
     assert len(found) == 9 and {u["UploadId"] for u in found} == ids
     upload = {"Bucket": "bucket", "Key": "other", "UploadId": server.uploads()[-1]["upload_id"]}
     for number in (1, 2, 3, 5, 8, 13, 21):
@@ -141,18 +157,32 @@ def test_lists_are_paged(server):
 def test_multipart_with_checksums(server, url, algorithm, field):
     s3 = client(server, url)
     upload = {"Bucket": "bucket", "Key": "k"}
-    upload["UploadId"] = s3.create_multipart_upload(**upload, ChecksumAlgorithm=algorithm.upper(), Metadata={"a": "b"})["UploadId"]
+    upload["UploadId"] = s3.create_multipart_upload(**upload, ChecksumAlgorithm=algorithm.upper(), Metadata={"a": "b"})[
+        "UploadId"
+    ]
     bodies, parts = [os.urandom(5 * MIB), os.urandom(6 * MIB), b"end"], []
     refused(400, "InvalidRequest", s3.upload_part, **upload, PartNumber=1, Body=b"without a digest")
     for number, body in enumerate(bodies, 1):
         value = {field: _checksum(algorithm, body)}
         wrong = {field: _checksum(algorithm, body + b".")}
         refused(400, "BadDigest", s3.upload_part, **upload, PartNumber=number, Body=body, **wrong)
-        parts.append({"PartNumber": number, "ETag": s3.upload_part(**upload, PartNumber=number, Body=body, **value)["ETag"], **value})
+        parts.append(
+            {
+                "PartNumber": number,
+                "ETag": s3.upload_part(**upload, PartNumber=number, Body=body, **value)["ETag"],
+                **value,
+            }
+        )
     listed = s3.list_parts(**upload)
     assert [(p["Size"], p[field]) for p in listed["Parts"]] == [(len(b), p[field]) for b, p in zip(bodies, parts)]
     refused(400, "InvalidPartOrder", s3.complete_multipart_upload, **upload, MultipartUpload={"Parts": parts[::-1]})
-    refused(400, "EntityTooSmall", s3.complete_multipart_upload, **upload, MultipartUpload={"Parts": _swapped(s3, upload, field)})
+    refused(
+        400,
+        "EntityTooSmall",
+        s3.complete_multipart_upload,
+        **upload,
+        MultipartUpload={"Parts": _swapped(s3, upload, field)},
+    )
     without = [{k: p[k] for k in ("PartNumber", "ETag")} for p in parts]
     refused(400, "InvalidRequest", s3.complete_multipart_upload, **upload, MultipartUpload={"Parts": without})
     wrong = [{**p, "ETag": parts[0]["ETag"]} for p in parts]
@@ -189,7 +219,9 @@ def test_full_object_checksum(server, algorithm):
     """The whole's CRC, put together by the fake from those of the parts."""
     server.change(min_part_size=1)
     s3 = client(server)
-    add_headers(s3, "CreateMultipartUpload", x_amz_checksum_algorithm=algorithm.upper(), x_amz_checksum_type="FULL_OBJECT")
+    add_headers(
+        s3, "CreateMultipartUpload", x_amz_checksum_algorithm=algorithm.upper(), x_amz_checksum_type="FULL_OBJECT"
+    )
     upload = {"Bucket": "bucket", "Key": "k"}
     upload["UploadId"] = s3.create_multipart_upload(**upload)["UploadId"]
     bodies = [os.urandom(n) for n in (100_000, 1, 70_001)]
@@ -206,8 +238,14 @@ def test_full_object_checksum(server, algorithm):
     ):
         wrong = add_headers(client(server), "CompleteMultipartUpload", **headers)
         refused(400, code, wrong.complete_multipart_upload, **upload, MultipartUpload={"Parts": parts})
-    right = {"x_amz_checksum_type": "FULL_OBJECT", "x_amz_mp_object_size": str(size), f"x_amz_checksum_{algorithm}": whole}
-    add_headers(s3, "CompleteMultipartUpload", **right).complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    right = {
+        "x_amz_checksum_type": "FULL_OBJECT",
+        "x_amz_mp_object_size": str(size),
+        f"x_amz_checksum_{algorithm}": whole,
+    }
+    add_headers(s3, "CompleteMultipartUpload", **right).complete_multipart_upload(
+        **upload, MultipartUpload={"Parts": parts}
+    )
     assert server.objects()["k"]["checksums"] == {algorithm: whole}
 
 
@@ -262,13 +300,21 @@ def test_customer_keys(server):
     upload = {"Bucket": "bucket", "Key": "m"}
     upload["UploadId"] = s3.create_multipart_upload(**upload, **mine)["UploadId"]
     refused(400, "InvalidRequest", s3.upload_part, **upload, PartNumber=1, Body=b"1")
-    refused(400, "InvalidRequest", s3.upload_part, **upload, PartNumber=1, Body=b"1", **{**mine, "SSECustomerKey": other})
+    refused(
+        400, "InvalidRequest", s3.upload_part, **upload, PartNumber=1, Body=b"1", **{**mine, "SSECustomerKey": other}
+    )
     s3.upload_part(**upload, PartNumber=1, Body=b"1", **mine)
-    wrong_md5 = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": b64(key), "SSECustomerKeyMD5": b64(hashlib.md5(other).digest())}
+    wrong_md5 = {
+        "SSECustomerAlgorithm": "AES256",
+        "SSECustomerKey": b64(key),
+        "SSECustomerKeyMD5": b64(hashlib.md5(other).digest()),
+    }
     refused(400, "InvalidArgument", s3.put_object, Bucket="bucket", Key="k", Body=b"1", **wrong_md5)
-    headers = {"x-amz-server-side-encryption-customer-algorithm": "AES256",
-               "x-amz-server-side-encryption-customer-key": b64(key),
-               "x-amz-server-side-encryption-customer-key-MD5": b64(hashlib.md5(key).digest())}  # fmt: skip
+    headers = {
+        "x-amz-server-side-encryption-customer-algorithm": "AES256",
+        "x-amz-server-side-encryption-customer-key": b64(key),
+        "x-amz-server-side-encryption-customer-key-MD5": b64(hashlib.md5(key).digest()),
+    }
     assert raw(server, "PUT", "/bucket/plain", b"1", headers).code == "InvalidRequest"
     shown = server.log("PutObject")[-1]["headers"]
     assert shown["x-amz-server-side-encryption-customer-key"] == "..."
@@ -340,7 +386,9 @@ def test_presigned(server, url):
     assert send("GET", link, host).code == "AccessDenied"
 
 
-@pytest.mark.parametrize("status, code", [(400, "AuthorizationHeaderMalformed"), (301, "PermanentRedirect"), (307, "TemporaryRedirect")])
+@pytest.mark.parametrize(
+    "status, code", [(400, "AuthorizationHeaderMalformed"), (301, "PermanentRedirect"), (307, "TemporaryRedirect")]
+)
 def test_regions(server, status, code):
     server.change(wrong_region=status)
     answer = raw(server, "PUT", "/elsewhere/k", b"1")
@@ -355,7 +403,9 @@ def test_regions(server, status, code):
 
 def test_virtual_hosted(server, monkeypatch):
     real = socket.getaddrinfo
-    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *a, **k: real("127.0.0.1" if "s3.localhost" in str(host) else host, *a, **k))
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *a, **k: real("127.0.0.1" if "s3.localhost" in str(host) else host, *a, **k)
+    )
     for port in (server.http.replace("127.0.0.1", "s3.localhost"), server.https.replace("127.0.0.1", "s3.localhost")):
         s3 = client(server, port, style="virtual")
         s3.put_object(Bucket="bucket", Key="v h", Body=b"1")
@@ -380,8 +430,10 @@ def test_stores_with_less(server):
 
 
 def test_rules_count(server):
-    server.rule({"type": "respond", "code": "SlowDown", "headers": {"Retry-After": "1"}},
-                {"operation": "PutObject", "key": "^a", "nth": 2, "count": 2})  # fmt: skip
+    server.rule(
+        {"type": "respond", "code": "SlowDown", "headers": {"Retry-After": "1"}},
+        {"operation": "PutObject", "key": "^a", "nth": 2, "count": 2},
+    )
     codes = [raw(server, "PUT", f"/bucket/{key}", b"1").code for key in ("a", "b", "a", "a", "a")]
     assert codes == ["", "", "SlowDown", "SlowDown", ""]
     entry = [e for e in server.log("PutObject") if e["status"] == 503][0]
@@ -398,7 +450,9 @@ def started_upload(server, size=5 * MIB):
     upload = {"Bucket": "bucket", "Key": "m"}
     upload["UploadId"] = s3.create_multipart_upload(**upload)["UploadId"]
     etag = s3.upload_part(**upload, PartNumber=1, Body=b"x" * size)["ETag"]
-    body = f"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part></CompleteMultipartUpload>"
+    body = (
+        f"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part></CompleteMultipartUpload>"
+    )
     return f"/bucket/m?uploadId={upload['UploadId']}", body.encode()
 
 
@@ -430,7 +484,7 @@ def test_cut_in_mid_body(server, url, reset, wait_for):
         sock.sendall(b"x")
         if sock.recv(10) == b"":
             raise ConnectionResetError
-    wait_for(lambda: server.log("PutObject")[-1]["ended"] == ("reset" if reset else "closed on purpose"))
+    wait_for(lambda: server.last("PutObject").get("ended") == ("reset" if reset else "closed on purpose"))
     entry = server.log("PutObject")[-1]
     assert (entry["request_bytes"], entry["status"]) == (300_000, None)
     wait_for(lambda: server.state()["bytes_held"] == 0)
@@ -458,7 +512,14 @@ def test_answers_that_go_wrong(server):
     assert raw(server, "GET", path).body == whole[:100]
     server.rule("garbage")
     assert raw(server, "GET", path).body.startswith(b"\0")
-    server.rule({"type": "alter", "status": 299, "headers": {"ETag": None, "x-amz-request-id": "other"}, "replace": {"hell": "HELL"}})
+    server.rule(
+        {
+            "type": "alter",
+            "status": 299,
+            "headers": {"ETag": None, "x-amz-request-id": "other"},
+            "replace": {"hell": "HELL"},
+        }
+    )
     altered = raw(server, "GET", "/bucket/k")
     assert (altered.status, altered.body, altered.headers["ETag"]) == (299, b"HELLo", None)
     assert altered.headers["x-amz-request-id"] == "other"
@@ -477,7 +538,7 @@ def test_endless(server, of, wait_for):
             piece = sock.recv(MIB)
             assert piece
             got += len(piece)
-    wait_for(lambda: server.log("GetObject")[-1]["ended"])
+    wait_for(lambda: server.last("GetObject").get("ended"))
 
 
 def test_stall_and_hold(server, wait_for):
@@ -486,9 +547,9 @@ def test_stall_and_hold(server, wait_for):
     server.rule({"type": "stall", "at": "body", "bytes": 2}, {"operation": "PutObject"})
     with connect(where) as sock:
         sock.sendall(request)
-        wait_for(lambda: server.log("PutObject")[-1]["request_bytes"] == 2)
+        wait_for(lambda: server.last("PutObject").get("request_bytes") == 2)
         assert server.activity()["in_flight"] == {"PutObject": 1}
-    wait_for(lambda: server.log("PutObject")[-1]["ended"] == "stalled until the client went")
+    wait_for(lambda: server.last("PutObject").get("ended") == "stalled until the client went")
     server.rule({"type": "hold", "at": "answer"}, {"operation": "PutObject"})
     with connect(where) as sock:
         sock.sendall(request)

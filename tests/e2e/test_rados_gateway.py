@@ -85,7 +85,10 @@ def test_multipart(gateway, bucket):
     upload["UploadId"] = s3.create_multipart_upload(**upload, Metadata={"sha256": "abc"})["UploadId"]
     bodies, parts = [os.urandom(5 * MIB), os.urandom(7 * MIB), b"end"], []
     for number, body in enumerate(bodies, 1):
-        assert status_and_code(s3.upload_part, **upload, PartNumber=number, Body=body, ContentMD5=md5(b"")) == (400, "BadDigest")
+        assert status_and_code(s3.upload_part, **upload, PartNumber=number, Body=body, ContentMD5=md5(b"")) == (
+            400,
+            "BadDigest",
+        )
         etag = s3.upload_part(**upload, PartNumber=number, Body=body, ContentMD5=md5(body))["ETag"]
         assert etag == f'"{hashlib.md5(body).hexdigest()}"'
         parts.append({"PartNumber": number, "ETag": etag})
@@ -123,12 +126,19 @@ def test_what_differs_from_aws(gateway, bucket):
     s3 = gateway.client()
     upload = {"Bucket": bucket, "Key": "k"}
     s3.put_object(**upload, Body=b"before")
-    begun = add_headers(gateway.client(), "CreateMultipartUpload", x_amz_checksum_algorithm="SHA256", x_amz_tagging="a=1")
+    begun = add_headers(
+        gateway.client(), "CreateMultipartUpload", x_amz_checksum_algorithm="SHA256", x_amz_tagging="a=1"
+    )
     upload["UploadId"] = begun.create_multipart_upload(**upload)["UploadId"]
-    etag = s3.upload_part(**upload, PartNumber=1, Body=b"x", ChecksumSHA256=base64.b64encode(bytes(32)).decode())["ETag"]
+    etag = s3.upload_part(**upload, PartNumber=1, Body=b"x", ChecksumSHA256=base64.b64encode(bytes(32)).decode())[
+        "ETag"
+    ]
     assert s3.upload_part(**upload, PartNumber=10001, Body=b"y")["ETag"], "part numbers have no limit"
     parts = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
-    assert status_and_code(s3.complete_multipart_upload, **upload, MultipartUpload=parts) == (400, "InvalidPart"), "all or none"
+    assert status_and_code(s3.complete_multipart_upload, **upload, MultipartUpload=parts) == (
+        400,
+        "InvalidPart",
+    ), "all or none"
     upload["UploadId"] = begun.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
     etag = s3.upload_part(**upload, PartNumber=1, Body=b"x")["ETag"]
     parts = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
@@ -139,7 +149,9 @@ def test_what_differs_from_aws(gateway, bucket):
     assert head["ContentLength"] == 1, "If-None-Match is ignored by Complete"
     assert not s3.get_object_tagging(Bucket=bucket, Key="k").get("TagSet"), "tags of multipart uploads are lost"
     again = s3.complete_multipart_upload(**upload, MultipartUpload=parts)
-    assert again["ETag"] == head["ETag"].strip('"'), "answered when the object is what the parts make, whatever the upload id"
+    assert again["ETag"] == head["ETag"].strip(
+        '"'
+    ), "answered when the object is what the parts make, whatever the upload id"
     upload |= {"UploadId": "2~never-begun", "Key": "other"}
     assert status_and_code(s3.complete_multipart_upload, **upload, MultipartUpload=parts) == (500, "InternalError")
     put = add_headers(gateway.client(), "PutObject", If_None_Match="*")
@@ -154,8 +166,14 @@ def test_encryption(gateway, bucket):
     s3.put_object(Bucket=bucket, Key="c", Body=b"1", **key)
     assert s3.get_object(Bucket=bucket, Key="c", **key)["Body"].read() == b"1"
     assert status_and_code(s3.head_object, Bucket=bucket, Key="c") == (400, "400")
-    raw_key = {f"x-amz-server-side-encryption-customer-{n}": v for n, v in (
-        ("algorithm", "AES256"), ("key", base64.b64encode(bytes(32)).decode()), ("key-MD5", md5(bytes(32))))}  # fmt: skip
+    raw_key = {
+        f"x-amz-server-side-encryption-customer-{n}": v
+        for n, v in (
+            ("algorithm", "AES256"),
+            ("key", base64.b64encode(bytes(32)).decode()),
+            ("key-MD5", md5(bytes(32))),
+        )
+    }
     assert raw(gateway, "PUT", f"/{bucket}/d", b"1", raw_key).code == "InvalidRequest"
     s3.put_object(Bucket=bucket, Key="k", Body=b"1", ServerSideEncryption="aws:kms", SSEKMSKeyId=KMS_KEY)
     assert s3.head_object(Bucket=bucket, Key="k")["SSEKMSKeyId"] == KMS_KEY
@@ -173,13 +191,21 @@ def test_object_lock(gateway):
 
 def test_dies_with_its_owner(tmp, wait_for):
     """Also when the test run is killed: a second gateway, in a process that is."""
-    script = ("import os, sys; from harness.rados_gateway import RadosGateway; "
-              "print(RadosGateway(sys.argv[1]).start().http, flush=True); sys.stdin.read()")  # fmt: skip
+    script = (
+        "import os, sys; from harness.rados_gateway import RadosGateway; "
+        "print(RadosGateway(sys.argv[1]).start().http, flush=True); sys.stdin.read()"
+    )
     argv = [sys.executable, "-c", script, os.path.join(tmp, "rgw")]
-    owner = subprocess.Popen(argv, cwd=os.path.dirname(os.path.dirname(__file__)), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    owner = subprocess.Popen(
+        argv, cwd=os.path.dirname(os.path.dirname(__file__)), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert owner.stdout.readline().startswith(b"http://127.0.0.1:")
     daemons = children(owner.pid)
-    assert sorted(os.path.basename(command_of(pid).split()[0]) for pid in daemons) == ["ceph-mon", "ceph-osd", "radosgw"]
+    assert sorted(os.path.basename(command_of(pid).split()[0]) for pid in daemons) == [
+        "ceph-mon",
+        "ceph-osd",
+        "radosgw",
+    ]
     owner.send_signal(signal.SIGKILL)
     owner.wait()
     owner.stdin.close()

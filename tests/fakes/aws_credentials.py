@@ -55,22 +55,32 @@ class AwsServices:
 
     def answer(self, operation, request, body):
         handler = {
-            "ImdsToken": self._imds_token, "ImdsRole": self._imds_role, "ImdsCredentials": self._imds_credentials,
-            "ContainerCredentials": self._container, "AssumeRole": self._assume_role,
-            "AssumeRoleWithWebIdentity": self._web_identity, "GetSecretValue": self._secret_value,
-        }[operation]  # fmt: skip
+            "ImdsToken": self._imds_token,
+            "ImdsRole": self._imds_role,
+            "ImdsCredentials": self._imds_credentials,
+            "ContainerCredentials": self._container,
+            "AssumeRole": self._assume_role,
+            "AssumeRoleWithWebIdentity": self._web_identity,
+            "GetSecretValue": self._secret_value,
+        }[operation]
         try:
             return handler(request, body)
         except Refused as e:
             return self.error(operation, e.status, e.code, str(e))
         except AuthError as e:
-            return self.error(operation, 403 if operation != "GetSecretValue" else 400, _auth_code(operation, e), e.message)
+            return self.error(
+                operation, 403 if operation != "GetSecretValue" else 400, _auth_code(operation, e), e.message
+            )
 
     def error(self, operation, status, code, message):
         if operation.startswith("Assume"):
             kind = "Sender" if status < 500 else "Receiver"
-            inner = element("Error", [("Type", kind), ("Code", code), ("Message", message)]) + element("RequestId", "fake-sts")
-            response = Response(status, f'<ErrorResponse xmlns="{STS_NAMESPACE}">{inner}</ErrorResponse>', content_type="text/xml")
+            inner = element("Error", [("Type", kind), ("Code", code), ("Message", message)]) + element(
+                "RequestId", "fake-sts"
+            )
+            response = Response(
+                status, f'<ErrorResponse xmlns="{STS_NAMESPACE}">{inner}</ErrorResponse>', content_type="text/xml"
+            )
         elif operation == "GetSecretValue":
             text = json.dumps({"__type": code, "Message": message})
             response = Response(status, text, {"x-amzn-RequestId": "fake-sm"}, "application/x-amz-json-1.1")
@@ -82,7 +92,9 @@ class AwsServices:
     def _issue(self, operation, seconds=None):
         """A new set of keys and its end."""
         key = issued(len(self.issued_log) + 1)
-        lifetime = self.settings["lifetime_seconds"] if seconds is None else min(seconds, self.settings["lifetime_seconds"])
+        lifetime = (
+            self.settings["lifetime_seconds"] if seconds is None else min(seconds, self.settings["lifetime_seconds"])
+        )
         until = _iso(self.server.now() + lifetime)
         self.issued_log.append({"operation": operation, "access_key": key.access_key, "expiration": until})
         return key, until
@@ -122,18 +134,40 @@ class AwsServices:
         if request.path != IMDS_ROLE_PATH + (imds["role"] or "/"):
             return Response(404, "no such role\n")
         if imds["failure"]:
-            return _json({"Code": imds["failure"], "Message": "EC2 cannot assume the role", "LastUpdated": _iso(self.server.now())})
+            return _json(
+                {
+                    "Code": imds["failure"],
+                    "Message": "EC2 cannot assume the role",
+                    "LastUpdated": _iso(self.server.now()),
+                }
+            )
         key, until = self._issue("ImdsCredentials")
-        return _json({"Code": "Success", "LastUpdated": _iso(self.server.now()), "Type": "AWS-HMAC", "AccessKeyId": key.access_key,
-                      "SecretAccessKey": key.secret_key, "Token": key.token, "Expiration": until})  # fmt: skip
+        return _json(
+            {
+                "Code": "Success",
+                "LastUpdated": _iso(self.server.now()),
+                "Type": "AWS-HMAC",
+                "AccessKeyId": key.access_key,
+                "SecretAccessKey": key.secret_key,
+                "Token": key.token,
+                "Expiration": until,
+            }
+        )
 
     def _container(self, request, body):
         wanted = self.settings["container"]["authorization"]
         if wanted is not None and request.header("authorization") != wanted:
             raise Refused(403, "AccessDenied", "wrong Authorization")
         key, until = self._issue("ContainerCredentials")
-        return _json({"RoleArn": "arn:aws:iam::123456789012:role/task", "AccessKeyId": key.access_key,
-                      "SecretAccessKey": key.secret_key, "Token": key.token, "Expiration": until})  # fmt: skip
+        return _json(
+            {
+                "RoleArn": "arn:aws:iam::123456789012:role/task",
+                "AccessKeyId": key.access_key,
+                "SecretAccessKey": key.secret_key,
+                "Token": key.token,
+                "Expiration": until,
+            }
+        )
 
     # -- STS
 
@@ -157,8 +191,12 @@ class AwsServices:
 
     def _granted(self, operation, form, seconds):
         key, until = self._issue(operation, seconds)
-        credentials = [("AccessKeyId", key.access_key), ("SecretAccessKey", key.secret_key), ("SessionToken", key.token),
-                       ("Expiration", until)]  # fmt: skip
+        credentials = [
+            ("AccessKeyId", key.access_key),
+            ("SecretAccessKey", key.secret_key),
+            ("SessionToken", key.token),
+            ("Expiration", until),
+        ]
         user = [("AssumedRoleId", "AROAFAKE:session"), ("Arn", form["RoleArn"] + "/session")]
         result = element(f"{operation}Result", [("Credentials", credentials), ("AssumedRoleUser", user)])
         metadata = element("ResponseMetadata", [("RequestId", "fake-sts")])
@@ -182,12 +220,17 @@ class AwsServices:
         return self._granted("AssumeRole", form, seconds)
 
     def _verify(self, request, body, service):
-        keys = {k["access_key"]: Key(k["access_key"], k["secret_key"], k.get("session_token")) for k in self.settings["keys"]}
+        keys = {
+            k["access_key"]: Key(k["access_key"], k["secret_key"], k.get("session_token"))
+            for k in self.settings["keys"]
+        }
         for number in range(1, len(self.issued_log) + 1):
             keys[issued(number).access_key] = issued(number)
         verdict = verify(request, service, keys, self.server.now(), hashlib.sha256(body).hexdigest())
         if verdict.region != self.settings["region"]:
-            raise AuthError(403, "SignatureDoesNotMatch", f"Credential should be scoped to a valid region, not '{verdict.region}'.")
+            raise AuthError(
+                403, "SignatureDoesNotMatch", f"Credential should be scoped to a valid region, not '{verdict.region}'."
+            )
 
     # -- Secrets Manager
 
@@ -206,8 +249,13 @@ class AwsServices:
         stage = asked.get("VersionStage", "AWSCURRENT")
         if secret is None or stage not in secret.get("stages", ["AWSCURRENT"]):
             raise Refused(400, "ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
-        fields = {"ARN": f"arn:aws:secretsmanager:us-east-1:123456789012:secret:{name}", "Name": name,
-                  "VersionId": "00000000-0000-0000-0000-000000000001", "VersionStages": [stage], "CreatedDate": 1.7e9}  # fmt: skip
+        fields = {
+            "ARN": f"arn:aws:secretsmanager:us-east-1:123456789012:secret:{name}",
+            "Name": name,
+            "VersionId": "00000000-0000-0000-0000-000000000001",
+            "VersionStages": [stage],
+            "CreatedDate": 1.7e9,
+        }
         fields |= {"SecretBinary": secret["binary"]} if "binary" in secret else {"SecretString": secret["string"]}
         return Response(200, json.dumps(fields), {"x-amzn-RequestId": "fake-sm"}, "application/x-amz-json-1.1")
 
@@ -218,10 +266,18 @@ def _json(fields):
 
 def _auth_code(operation, e):
     """Each family of services has words of its own."""
-    names = {"InvalidAccessKeyId": "UnrecognizedClientException", "SignatureDoesNotMatch": "InvalidSignatureException",
-             "InvalidToken": "UnrecognizedClientException", "RequestTimeTooSkewed": "InvalidSignatureException",
-             "AccessDenied": "MissingAuthenticationTokenException"}  # fmt: skip
+    names = {
+        "InvalidAccessKeyId": "UnrecognizedClientException",
+        "SignatureDoesNotMatch": "InvalidSignatureException",
+        "InvalidToken": "UnrecognizedClientException",
+        "RequestTimeTooSkewed": "InvalidSignatureException",
+        "AccessDenied": "MissingAuthenticationTokenException",
+    }
     if operation == "GetSecretValue":
         return names.get(e.code, e.code)
-    return {"InvalidAccessKeyId": "InvalidClientTokenId", "RequestTimeTooSkewed": "SignatureDoesNotMatch",
-            "InvalidToken": "InvalidClientTokenId", "AccessDenied": "MissingAuthenticationToken"}.get(e.code, e.code)  # fmt: skip
+    return {
+        "InvalidAccessKeyId": "InvalidClientTokenId",
+        "RequestTimeTooSkewed": "SignatureDoesNotMatch",
+        "InvalidToken": "InvalidClientTokenId",
+        "AccessDenied": "MissingAuthenticationToken",
+    }.get(e.code, e.code)

@@ -21,11 +21,46 @@ def make_certificates(directory):
         return made
     os.makedirs(directory, exist_ok=True)
     new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    _openssl(directory, "req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "30", "-subj",
-             "/CN=throw-away CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign")  # fmt: skip
+    _openssl(
+        directory,
+        "req",
+        "-x509",
+        *new_key,
+        "-keyout",
+        "ca.key",
+        "-out",
+        "ca.pem",
+        "-days",
+        "30",
+        "-subj",
+        "/CN=throw-away CA",
+        "-addext",
+        "keyUsage=critical,keyCertSign,cRLSign",
+    )
     names = ",".join([f"DNS:{name}" for name in NAMES] + ["IP:127.0.0.1", "IP:::1"])
-    _openssl(directory, "req", "-x509", *new_key, "-keyout", "server.key", "-out", "server.pem", "-days", "30", "-CA", "ca.pem",
-             "-CAkey", "ca.key", "-subj", "/CN=localhost", "-addext", f"subjectAltName={names}", "-addext",
-             "basicConstraints=critical,CA:FALSE", "-addext", "extendedKeyUsage=serverAuth")  # fmt: skip
+    _openssl(
+        directory,
+        "req",
+        "-x509",
+        *new_key,
+        "-keyout",
+        "server.key",
+        "-out",
+        "server.pem",
+        "-days",
+        "30",
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        f"subjectAltName={names}",
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+        "-addext",
+        "extendedKeyUsage=serverAuth",
+    )
     os.unlink(os.path.join(directory, "ca.key"))
     return made

@@ -143,8 +143,13 @@ ALGORITHMS = {
 }
 POLYNOMIALS = {"crc32": CRC32, "crc32c": CRC32C, "crc64nvme": CRC64NVME}
 DIGEST_SIZE = {"crc32": 4, "crc32c": 4, "crc64nvme": 8, "sha1": 20, "sha256": 32}
-XML_NAMES = {"crc32": "ChecksumCRC32", "crc32c": "ChecksumCRC32C", "crc64nvme": "ChecksumCRC64NVME",
-             "sha1": "ChecksumSHA1", "sha256": "ChecksumSHA256"}  # fmt: skip
+XML_NAMES = {
+    "crc32": "ChecksumCRC32",
+    "crc32c": "ChecksumCRC32C",
+    "crc64nvme": "ChecksumCRC64NVME",
+    "sha1": "ChecksumSHA1",
+    "sha256": "ChecksumSHA256",
+}
 
 
 def text(digest):

@@ -32,13 +32,21 @@ DEFAULTS = {
     "imds": {"role": "backup-role", "mode": "v2", "put_status": 403, "failure": None},
     "container": {"path": "/v2/credentials/task", "authorization": None},
     "sts": {"web_tokens": ["web-token"], "expired_web_tokens": [], "roles": None},
-    "secrets": {"backup/s3": {"string": "{\"access_key\": \"AKIAFAKE\", \"secret_key\": \"fake-secret\"}"}},
+    "secrets": {"backup/s3": {"string": '{"access_key": "AKIAFAKE", "secret_key": "fake-secret"}'}},
     "vault": {
-        "mount": "secret", "namespace": None, "sealed": False, "tokens": {"root": {"ttl": 0}}, "token_ttl": 3600,
-        "token_max_ttl": 86400, "renewable": True, "approle": {"role-id": "secret-id"}, "kubernetes": {"backup": "jwt"},
-        "secrets": {"backup/s3": {"access_key": "AKIAFAKE", "secret_key": "fake-secret"}}, "deleted": [],
+        "mount": "secret",
+        "namespace": None,
+        "sealed": False,
+        "tokens": {"root": {"ttl": 0}},
+        "token_ttl": 3600,
+        "token_max_ttl": 86400,
+        "renewable": True,
+        "approle": {"role-id": "secret-id"},
+        "kubernetes": {"backup": "jwt"},
+        "secrets": {"backup/s3": {"access_key": "AKIAFAKE", "secret_key": "fake-secret"}},
+        "deleted": [],
     },
-}  # fmt: skip
+}
 
 
 def merged(settings, values):
@@ -117,9 +125,18 @@ class Exchange(Answers):
             raise Gone("silent") from None
         self.owner, self.operation = self._find()
         headers = {n: "..." if n in SECRET_HEADERS else request.header(n) for n in request.by_name}
-        self.entry = server.begin(connection, self.operation, method=request.method, path=request.path, query=request.query,
-                                  headers=headers, request_bytes=size)  # fmt: skip
-        self.rule = server.rules.take({"operation": self.operation, "key": request.path, "tls": request.tls, "request": request})
+        self.entry = server.begin(
+            connection,
+            self.operation,
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            headers=headers,
+            request_bytes=size,
+        )
+        self.rule = server.rules.take(
+            {"operation": self.operation, "key": request.path, "tls": request.tls, "request": request}
+        )
         self.entry["rule"] = self.rule and self.rule.id
 
     def _find(self):
@@ -143,7 +160,11 @@ class Exchange(Answers):
 
     def _pause(self, place):
         rule = self.rule
-        if rule is None or rule.kind not in ("delay", "hold", "stall") or (rule["at"] == "answer") != (place == "answer"):
+        if (
+            rule is None
+            or rule.kind not in ("delay", "hold", "stall")
+            or (rule["at"] == "answer") != (place == "answer")
+        ):
             return
         if rule.kind == "delay":
             time.sleep(rule["ms"] / 1000)

@@ -86,10 +86,14 @@ class Upload:
 
     def describe(self):
         return {
-            "upload_id": self.id, "bucket": self.bucket, "key": self.key, "headers": self.attributes.headers,
-            "checksum_algorithm": self.attributes.algorithm, "checksum_type": self.attributes.checksum_type,
+            "upload_id": self.id,
+            "bucket": self.bucket,
+            "key": self.key,
+            "headers": self.attributes.headers,
+            "checksum_algorithm": self.attributes.algorithm,
+            "checksum_type": self.attributes.checksum_type,
             "parts": [{"number": p.number, "size": p.blob.size, "etag": p.etag} for _, p in sorted(self.parts.items())],
-        }  # fmt: skip
+        }
 
 
 class Object:
@@ -135,10 +139,17 @@ class Object:
 
     def describe(self):
         return {
-            "bucket": self.bucket, "key": self.key, "size": self.size, "etag": self.etag, "sha256": self.sha256(),
-            "headers": self.attributes.headers, "checksums": self.checksums, "checksum_type": self.checksum_type,
-            "parts": self.parts, "version_id": self.version,
-        }  # fmt: skip
+            "bucket": self.bucket,
+            "key": self.key,
+            "size": self.size,
+            "etag": self.etag,
+            "sha256": self.sha256(),
+            "headers": self.attributes.headers,
+            "checksums": self.checksums,
+            "checksum_type": self.checksum_type,
+            "parts": self.parts,
+            "version_id": self.version,
+        }
 
 
 class Bucket:

@@ -12,9 +12,21 @@ import threading
 
 MATCHES = {"operation", "bucket", "key", "part", "tls", "header", "query", "nth", "count"}
 ACTIONS = {
-    "respond": {"status": 503, "code": None, "message": "", "headers": {}, "body": None, "early": False, "region": None},
-    "error_in_200": {"code": "InternalError", "message": "We encountered an internal error. Please try again.",
-                     "spaces": 20, "apply": False},
+    "respond": {
+        "status": 503,
+        "code": None,
+        "message": "",
+        "headers": {},
+        "body": None,
+        "early": False,
+        "region": None,
+    },
+    "error_in_200": {
+        "code": "InternalError",
+        "message": "We encountered an internal error. Please try again.",
+        "spaces": 20,
+        "apply": False,
+    },
     "drop_answer": {"reset": False},
     "close_request": {"bytes": 0, "reset": False},
     "close_response": {"bytes": 0, "of": "body", "reset": False},
@@ -28,7 +40,7 @@ ACTIONS = {
     "garbage": {"status": 200, "body": "\x00\x01 not what you hoped for <<<&"},
     "alter": {"status": None, "headers": {}, "body": None, "replace": {}},
     "expire_credentials": {},
-}  # fmt: skip
+}
 PLACES = ("head", "body", "answer")
 
 
@@ -83,8 +95,14 @@ class Rule:
         return self.seen >= self.nth and not (self.count and self.fired >= self.count)
 
     def describe(self):
-        return {"id": self.id, "match": self.match, "action": self.action, "before_auth": self.before_auth,
-                "seen": self.seen, "fired": self.fired}  # fmt: skip
+        return {
+            "id": self.id,
+            "match": self.match,
+            "action": self.action,
+            "before_auth": self.before_auth,
+            "seen": self.seen,
+            "fired": self.fired,
+        }
 
 
 class Rules:

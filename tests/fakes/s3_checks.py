@@ -11,16 +11,37 @@ from urllib.parse import parse_qsl
 
 from fakes import checksums
 
-STORAGE_CLASSES = {"STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER", "GLACIER_IR", "DEEP_ARCHIVE",
-                   "REDUCED_REDUNDANCY", "EXPRESS_ONEZONE"}  # fmt: skip
+STORAGE_CLASSES = {
+    "STANDARD",
+    "STANDARD_IA",
+    "ONEZONE_IA",
+    "INTELLIGENT_TIERING",
+    "GLACIER",
+    "GLACIER_IR",
+    "DEEP_ARCHIVE",
+    "REDUCED_REDUNDANCY",
+    "EXPRESS_ONEZONE",
+}
 ENCRYPTIONS = {"AES256", "aws:kms", "aws:kms:dsse"}
-PLAIN_HEADERS = ("content-type", "content-encoding", "content-disposition", "content-language", "cache-control", "expires")
+PLAIN_HEADERS = (
+    "content-type",
+    "content-encoding",
+    "content-disposition",
+    "content-language",
+    "cache-control",
+    "expires",
+)
 SSE = "x-amz-server-side-encryption"
 SSE_C = SSE + "-customer-"
 LOCK = "x-amz-object-lock-"
 METADATA_MAX = 2048
-TYPES = {"crc32": ("COMPOSITE", "FULL_OBJECT"), "crc32c": ("COMPOSITE", "FULL_OBJECT"), "crc64nvme": ("FULL_OBJECT",),
-         "sha1": ("COMPOSITE",), "sha256": ("COMPOSITE",)}  # fmt: skip
+TYPES = {
+    "crc32": ("COMPOSITE", "FULL_OBJECT"),
+    "crc32c": ("COMPOSITE", "FULL_OBJECT"),
+    "crc64nvme": ("FULL_OBJECT",),
+    "sha1": ("COMPOSITE",),
+    "sha256": ("COMPOSITE",),
+}
 
 
 class S3Error(Exception):
@@ -57,12 +78,16 @@ class Expected:
         self.md5 = None
         if request.header("content-md5") is not None:
             self.md5 = _decoded(request.header("content-md5"), 16, "Content-MD5")
-        found = {n[len("x-amz-checksum-") :]: request.header(n) for n in request.by_name if n.startswith("x-amz-checksum-")}
+        found = {
+            n[len("x-amz-checksum-") :]: request.header(n) for n in request.by_name if n.startswith("x-amz-checksum-")
+        }
         for other in ("algorithm", "type", "mode"):
             found.pop(other, None)
         if found and settings.checksums == "refused":
-            raise invalid(f"Unsupported header 'x-amz-checksum-{next(iter(found))}' received for this API call.",
-                          "InvalidArgument")  # fmt: skip
+            raise invalid(
+                f"Unsupported header 'x-amz-checksum-{next(iter(found))}' received for this API call.",
+                "InvalidArgument",
+            )
         if settings.checksums == "ignored":
             found = {}
         if len(found) > 1:
@@ -99,14 +124,23 @@ class Expected:
 
 def check_body(expected, blob):
     if expected.sha256 is not None and blob.digests["sha256"].hex() != expected.sha256:
-        raise invalid("The provided 'x-amz-content-sha256' header does not match what was computed.",
-                      "XAmzContentSHA256Mismatch", ClientComputedContentSHA256=expected.sha256,
-                      S3ComputedContentSHA256=blob.digests["sha256"].hex())  # fmt: skip
+        raise invalid(
+            "The provided 'x-amz-content-sha256' header does not match what was computed.",
+            "XAmzContentSHA256Mismatch",
+            ClientComputedContentSHA256=expected.sha256,
+            S3ComputedContentSHA256=blob.digests["sha256"].hex(),
+        )
     if expected.md5 is not None and blob.md5 != expected.md5:
-        raise invalid("The Content-MD5 you specified did not match what we received.", "BadDigest",
-                      ExpectedDigest=expected.md5.hex(), CalculatedDigest=checksums.text(blob.md5))  # fmt: skip
+        raise invalid(
+            "The Content-MD5 you specified did not match what we received.",
+            "BadDigest",
+            ExpectedDigest=expected.md5.hex(),
+            CalculatedDigest=checksums.text(blob.md5),
+        )
     if expected.digest is not None and blob.digests[expected.algorithm] != expected.digest:
-        raise invalid(f"The {expected.algorithm.upper()} you specified did not match the calculated checksum.", "BadDigest")
+        raise invalid(
+            f"The {expected.algorithm.upper()} you specified did not match the calculated checksum.", "BadDigest"
+        )
 
 
 def customer_key(request, settings):
@@ -115,11 +149,16 @@ def customer_key(request, settings):
     if all(v is None for v in given.values()):
         return None
     if not request.tls and not settings.sse_c_over_http:
-        raise invalid("Requests specifying Server Side Encryption with Customer provided keys must be made over a "
-                      "secure connection.")  # fmt: skip
+        raise invalid(
+            "Requests specifying Server Side Encryption with Customer provided keys must be made over a "
+            "secure connection."
+        )
     if any(v is None for v in given.values()):
-        raise invalid("Requests specifying Server Side Encryption with Customer provided keys must provide the "
-                      "algorithm, the key and its MD5.", "InvalidArgument")  # fmt: skip
+        raise invalid(
+            "Requests specifying Server Side Encryption with Customer provided keys must provide the "
+            "algorithm, the key and its MD5.",
+            "InvalidArgument",
+        )
     if given["algorithm"] != "AES256":
         raise invalid("The encryption algorithm you specified is not valid.", "InvalidEncryptionAlgorithmError")
     try:
@@ -142,11 +181,15 @@ def check_customer_key(request, settings, attributes, part=False):
     if wanted is None:
         raise invalid("The encryption parameters are not applicable to this object.")
     if given is None and part:
-        raise invalid("The multipart upload initiate requested encryption. Subsequent part requests must include the "
-                      "appropriate encryption parameters.")  # fmt: skip
+        raise invalid(
+            "The multipart upload initiate requested encryption. Subsequent part requests must include the "
+            "appropriate encryption parameters."
+        )
     if given is None:
-        raise invalid("The object was stored using a form of Server Side Encryption. The correct parameters must be "
-                      "provided to retrieve the object.")  # fmt: skip
+        raise invalid(
+            "The object was stored using a form of Server Side Encryption. The correct parameters must be "
+            "provided to retrieve the object."
+        )
     if part:
         raise invalid("The provided encryption parameters did not match the ones used originally.")
     raise S3Error(403, "AccessDenied", "Access Denied")
@@ -193,8 +236,11 @@ class Attributes:
             pairs = [(None, None)] * 11
         self.tags = dict(pairs)
         if len(pairs) > 10 or len(self.tags) != len(pairs):
-            raise invalid("The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag "
-                          "name duplicates.", "InvalidArgument")  # fmt: skip
+            raise invalid(
+                "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag "
+                "name duplicates.",
+                "InvalidArgument",
+            )
         self.headers["x-amz-tagging"] = text
         self.headers["x-amz-tagging-count"] = str(len(self.tags))
 
@@ -202,8 +248,11 @@ class Attributes:
         kind = request.header(SSE)
         if self.customer_key_md5 is not None:
             if kind is not None:
-                raise invalid("Server Side Encryption with Customer provided key is incompatible with the encryption "
-                              "method specified", "InvalidArgument")  # fmt: skip
+                raise invalid(
+                    "Server Side Encryption with Customer provided key is incompatible with the encryption "
+                    "method specified",
+                    "InvalidArgument",
+                )
             self.headers[SSE_C + "algorithm"] = "AES256"
             self.headers[SSE_C + "key-md5"] = self.customer_key_md5
             return
@@ -211,8 +260,10 @@ class Attributes:
         if kind is not None and kind not in ENCRYPTIONS:
             raise invalid("The encryption method specified is not supported", "InvalidEncryptionAlgorithmError")
         if more and not (kind or "").startswith("aws:kms"):
-            raise invalid(f"Server Side Encryption with AWS KMS managed key requires HTTP header {SSE} : aws:kms",
-                          "InvalidArgument")  # fmt: skip
+            raise invalid(
+                f"Server Side Encryption with AWS KMS managed key requires HTTP header {SSE} : aws:kms",
+                "InvalidArgument",
+            )
         if kind is not None:
             self.headers |= {SSE: kind, **more}
             context = request.header(SSE + "-context")
@@ -230,8 +281,10 @@ class Attributes:
         if not bucket.object_lock:
             raise invalid("Bucket is missing Object Lock Configuration")
         if (mode is None) != (until is None):
-            raise invalid("x-amz-object-lock-retain-until-date and x-amz-object-lock-mode must both be supplied",
-                          "InvalidArgument")  # fmt: skip
+            raise invalid(
+                "x-amz-object-lock-retain-until-date and x-amz-object-lock-mode must both be supplied",
+                "InvalidArgument",
+            )
         if mode not in (None, "GOVERNANCE", "COMPLIANCE"):
             raise invalid("Unknown wormMode directive.", "InvalidArgument")
         if hold not in (None, "ON", "OFF"):
@@ -251,10 +304,14 @@ class Attributes:
     def _checksum(self, request, settings):
         name, kind = request.header("x-amz-checksum-algorithm"), request.header("x-amz-checksum-type")
         if settings.checksums == "refused" and (name or kind):
-            raise invalid("Unsupported header 'x-amz-checksum-algorithm' received for this API call.", "InvalidArgument")
+            raise invalid(
+                "Unsupported header 'x-amz-checksum-algorithm' received for this API call.", "InvalidArgument"
+            )
         if settings.checksums == "ignored" or name is None:
             if kind is not None and settings.checksums == "checked":
-                raise invalid("The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.")
+                raise invalid(
+                    "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header."
+                )
             return None, None
         name = name.lower()
         if name not in TYPES:
@@ -266,8 +323,10 @@ class Attributes:
 
     def check_digest_given(self, expected):
         if self.must_have_digest and expected.md5 is None and expected.algorithm is None:
-            raise invalid("Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock "
-                          "parameters")  # fmt: skip
+            raise invalid(
+                "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock "
+                "parameters"
+            )
 
 
 def _retain_until(text):

@@ -17,9 +17,22 @@ from fakes.wire import Gone, Response
 
 SMALL_BODY_MAX = 4 << 20  # what isn't an object's content: the list of parts
 SECRET_HEADERS = ("x-amz-security-token", "x-amz-server-side-encryption-customer-key")
-METHODS = {name: re.sub("(?<!^)(?=[A-Z])", "_", name).lower() for name in (
-    "PutObject", "GetObject", "HeadObject", "DeleteObject", "HeadBucket", "ListMultipartUploads", "ListParts",
-    "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload")}  # fmt: skip
+METHODS = {
+    name: re.sub("(?<!^)(?=[A-Z])", "_", name).lower()
+    for name in (
+        "PutObject",
+        "GetObject",
+        "HeadObject",
+        "DeleteObject",
+        "HeadBucket",
+        "ListMultipartUploads",
+        "ListParts",
+        "CreateMultipartUpload",
+        "UploadPart",
+        "CompleteMultipartUpload",
+        "AbortMultipartUpload",
+    )
+}
 METHODS["ListObjectsV2"] = "list_objects_v2"
 
 
@@ -39,12 +52,30 @@ class Exchange(Answers):
         part = request.query.get("partNumber", "")
         self.part = int(part) if part.isdigit() else None
         self.entry = server.begin(
-            connection, self.operation or "Unknown", method=request.method, path=request.path, bucket=self.bucket, key=self.key,
-            part=self.part, query={n: v for n, v in request.query.items() if n != "X-Amz-Signature"}, host=request.header("host"),
-            headers=_shown_headers(request), content_length=request.content_length, request_bytes=0, answer_bytes=0,
-        )  # fmt: skip
-        self.rule = server.rules.take({"operation": self.operation or "Unknown", "bucket": self.bucket, "key": self.key,
-                                       "part": self.part, "tls": request.tls, "request": request})  # fmt: skip
+            connection,
+            self.operation or "Unknown",
+            method=request.method,
+            path=request.path,
+            bucket=self.bucket,
+            key=self.key,
+            part=self.part,
+            query={n: v for n, v in request.query.items() if n != "X-Amz-Signature"},
+            host=request.header("host"),
+            headers=_shown_headers(request),
+            content_length=request.content_length,
+            request_bytes=0,
+            answer_bytes=0,
+        )
+        self.rule = server.rules.take(
+            {
+                "operation": self.operation or "Unknown",
+                "bucket": self.bucket,
+                "key": self.key,
+                "part": self.part,
+                "tls": request.tls,
+                "request": request,
+            }
+        )
         self.entry["rule"] = self.rule and self.rule.id
 
     def run(self):
@@ -75,7 +106,9 @@ class Exchange(Answers):
         except AuthError as e:
             return self._error(S3Error(e.status, e.code, e.message, **e.extra))
         except Full:
-            return self._error(S3Error(507, "XMinioStorageFull", "Storage backend has reached its minimum free drive threshold."))
+            return self._error(
+                S3Error(507, "XMinioStorageFull", "Storage backend has reached its minimum free drive threshold.")
+            )
 
     def _does(self, *kinds):
         return self.rule is not None and self.rule.kind in kinds
@@ -123,11 +156,17 @@ class Exchange(Answers):
     def _wrong_region(self, region):
         status, tells = self.server.settings.wrong_region, self.server.settings.wrong_region_tells
         code, message = {
-            301: ("PermanentRedirect", "The bucket you are attempting to access must be addressed using the specified endpoint."),
+            301: (
+                "PermanentRedirect",
+                "The bucket you are attempting to access must be addressed using the specified endpoint.",
+            ),
             307: ("TemporaryRedirect", "Please re-send this request to the specified temporary endpoint."),
-            400: ("AuthorizationHeaderMalformed", f"The authorization header is malformed; the region '{self.verdict.region}' is "
-                                                  "wrong" + (f"; expecting '{region}'" if "body" in tells else "")),
-        }[status]  # fmt: skip
+            400: (
+                "AuthorizationHeaderMalformed",
+                f"The authorization header is malformed; the region '{self.verdict.region}' is "
+                "wrong" + (f"; expecting '{region}'" if "body" in tells else ""),
+            ),
+        }[status]
         headers = {"x-amz-bucket-region": region} if "header" in tells else {}
         extra = {"Region": region} if "body" in tells else {}
         if status != 400:
@@ -191,8 +230,12 @@ class Exchange(Answers):
             self._copy(blob, size - first, timeout)
         except TimeoutError:
             self.close = True
-            raise S3Error(400, "RequestTimeout", "Your socket connection to the server was not read from or written to within the "
-                          "timeout period. Idle connections will be closed.") from None  # fmt: skip
+            raise S3Error(
+                400,
+                "RequestTimeout",
+                "Your socket connection to the server was not read from or written to within the "
+                "timeout period. Idle connections will be closed.",
+            ) from None
 
     def _copy(self, blob, size, timeout):
         for piece in self.connection.read_body(size, timeout):
@@ -224,7 +267,9 @@ class Exchange(Answers):
         if self.request.expects_continue:
             self.close = True
             return
-        for piece in self.connection.read_body(self.request.content_length or 0, self.server.settings.body_timeout_seconds):
+        for piece in self.connection.read_body(
+            self.request.content_length or 0, self.server.settings.body_timeout_seconds
+        ):
             self.entry["request_bytes"] += len(piece)
 
     # -- answers
@@ -261,7 +306,12 @@ class Exchange(Answers):
 
     def _deliver(self, response):
         clock = formatdate(self.server.now(), usegmt=True)
-        common = {"x-amz-request-id": self._request_id(), "x-amz-id-2": self._host_id(), "Date": clock, "Server": "AmazonS3"}
+        common = {
+            "x-amz-request-id": self._request_id(),
+            "x-amz-id-2": self._host_id(),
+            "Date": clock,
+            "Server": "AmazonS3",
+        }
         response.headers = {**common, **response.headers}
         self.entry["status"], self.entry["code"] = response.status, response.code
         action = getattr(self, f"deliver_{self.rule.kind}", None) if self.rule else None

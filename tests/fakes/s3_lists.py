@@ -15,7 +15,9 @@ def _bytes(key):
 def _encoder(call):
     kind = call.query.get("encoding-type")
     if kind not in (None, "url"):
-        raise S3Error(400, "InvalidArgument", "Invalid Encoding Method specified in Request", ArgumentName="encoding-type")
+        raise S3Error(
+            400, "InvalidArgument", "Invalid Encoding Method specified in Request", ArgumentName="encoding-type"
+        )
     return url_encoded if kind else lambda text: text
 
 
@@ -46,8 +48,18 @@ class Lists(Operations):
             if made is None:
                 fields.append(("CommonPrefixes", [("Prefix", say(key))]))
             else:
-                fields.append(("Contents", [("Key", say(key)), ("LastModified", iso(made.modified)), ("ETag", f'"{made.etag}"'),
-                                            ("Size", made.size), ("StorageClass", made.attributes.storage_class)]))  # fmt: skip
+                fields.append(
+                    (
+                        "Contents",
+                        [
+                            ("Key", say(key)),
+                            ("LastModified", iso(made.modified)),
+                            ("ETag", f'"{made.etag}"'),
+                            ("Size", made.size),
+                            ("StorageClass", made.attributes.storage_class),
+                        ],
+                    )
+                )
         return Response(200, document("ListBucketResult", fields), content_type="application/xml")
 
     def list_multipart_uploads(self, call):
@@ -68,16 +80,27 @@ class Lists(Operations):
         found = [u for u in self.store.uploads.values() if u.bucket == call.bucket.name and u.key.startswith(prefix)]
         found = sorted(filter(after_markers, found), key=lambda u: (_bytes(u.key), u.id))
         page, more = found[:limit], len(found) > limit
-        fields = [("Bucket", call.bucket.name), ("KeyMarker", say(key_marker)), ("UploadIdMarker", id_marker),
-                  ("Prefix", say(prefix)), ("MaxUploads", limit)]  # fmt: skip
+        fields = [
+            ("Bucket", call.bucket.name),
+            ("KeyMarker", say(key_marker)),
+            ("UploadIdMarker", id_marker),
+            ("Prefix", say(prefix)),
+            ("MaxUploads", limit),
+        ]
         fields += [("EncodingType", "url")] if "encoding-type" in query else []
         if more:
             fields += [("NextKeyMarker", say(page[-1].key)), ("NextUploadIdMarker", page[-1].id)]
         fields.append(("IsTruncated", "true" if more else "false"))
         owner = owner_fields(call.bucket)
         for upload in page:
-            upload_fields = [("Key", say(upload.key)), ("UploadId", upload.id), ("Initiator", owner), ("Owner", owner),
-                             ("StorageClass", upload.attributes.storage_class), ("Initiated", iso(upload.initiated))]  # fmt: skip
+            upload_fields = [
+                ("Key", say(upload.key)),
+                ("UploadId", upload.id),
+                ("Initiator", owner),
+                ("Owner", owner),
+                ("StorageClass", upload.attributes.storage_class),
+                ("Initiated", iso(upload.initiated)),
+            ]
             fields.append(("Upload", upload_fields + _checksum_fields(upload)))
         return Response(200, document("ListMultipartUploadsResult", fields), content_type="application/xml")
 
@@ -88,15 +111,25 @@ class Lists(Operations):
         found = [part for number, part in sorted(upload.parts.items()) if number > marker]
         page, more = found[:limit], len(found) > limit
         owner = owner_fields(call.bucket)
-        fields = [("Bucket", call.bucket.name), ("Key", _encoder(call)(upload.key)), ("UploadId", upload.id),
-                  ("Initiator", owner), ("Owner", owner), ("StorageClass", upload.attributes.storage_class),
-                  ("PartNumberMarker", marker)]  # fmt: skip
+        fields = [
+            ("Bucket", call.bucket.name),
+            ("Key", _encoder(call)(upload.key)),
+            ("UploadId", upload.id),
+            ("Initiator", owner),
+            ("Owner", owner),
+            ("StorageClass", upload.attributes.storage_class),
+            ("PartNumberMarker", marker),
+        ]
         if page:
             fields.append(("NextPartNumberMarker", page[-1].number))
         fields += [("MaxParts", limit), ("IsTruncated", "true" if more else "false"), *_checksum_fields(upload)]
         for part in page:
-            one = [("PartNumber", part.number), ("LastModified", iso(part.time)), ("ETag", f'"{part.etag}"'),
-                   ("Size", part.blob.size)]  # fmt: skip
+            one = [
+                ("PartNumber", part.number),
+                ("LastModified", iso(part.time)),
+                ("ETag", f'"{part.etag}"'),
+                ("Size", part.blob.size),
+            ]
             one += [(checksums.XML_NAMES[n], checksums.text(d)) for n, d in part.digests.items()]
             fields.append(("Part", one))
         return Response(200, document("ListPartsResult", fields), content_type="application/xml")
@@ -105,4 +138,7 @@ class Lists(Operations):
 def _checksum_fields(upload):
     if not upload.attributes.algorithm:
         return []
-    return [("ChecksumAlgorithm", upload.attributes.algorithm.upper()), ("ChecksumType", upload.attributes.checksum_type)]
+    return [
+        ("ChecksumAlgorithm", upload.attributes.algorithm.upper()),
+        ("ChecksumType", upload.attributes.checksum_type),
+    ]

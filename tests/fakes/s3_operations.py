@@ -30,8 +30,25 @@ PUBLIC_OPERATIONS = {
     ("GET", False, "uploads"): "ListMultipartUploads",
 }
 SUBRESOURCES = ("uploads", "uploadId", "list-type")
-OTHERS = ("acl", "tagging", "retention", "legal-hold", "versions", "versioning", "location", "policy", "object-lock",
-          "lifecycle", "cors", "attributes", "torrent", "restore", "select", "delete", "encryption")  # fmt: skip
+OTHERS = (
+    "acl",
+    "tagging",
+    "retention",
+    "legal-hold",
+    "versions",
+    "versioning",
+    "location",
+    "policy",
+    "object-lock",
+    "lifecycle",
+    "cors",
+    "attributes",
+    "torrent",
+    "restore",
+    "select",
+    "delete",
+    "encryption",
+)
 
 
 def operation_of(request, bucket, key):
@@ -67,8 +84,12 @@ class Call:
         if text is None:
             return default
         if not text.isdigit() or not low <= int(text) <= high:
-            raise invalid(f"Provided {name} not an integer or within integer range", "InvalidArgument",
-                          ArgumentName=name, ArgumentValue=text)  # fmt: skip
+            raise invalid(
+                f"Provided {name} not an integer or within integer range",
+                "InvalidArgument",
+                ArgumentName=name,
+                ArgumentValue=text,
+            )
         return int(text)
 
 
@@ -90,11 +111,19 @@ class Operations:
         if wanted is None or self.settings.conditional_put == "ignored":
             return
         if self.settings.conditional_put == "refused" or wanted != "*":
-            raise S3Error(501, "NotImplemented", "A header you provided implies functionality that is not implemented",
-                          Header="If-None-Match")  # fmt: skip
+            raise S3Error(
+                501,
+                "NotImplemented",
+                "A header you provided implies functionality that is not implemented",
+                Header="If-None-Match",
+            )
         if call.key in call.bucket.objects:
-            raise S3Error(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold",
-                          Condition="If-None-Match")  # fmt: skip
+            raise S3Error(
+                412,
+                "PreconditionFailed",
+                "At least one of the pre-conditions you specified did not hold",
+                Condition="If-None-Match",
+            )
 
     def _object(self, call):
         made = call.bucket.objects.get(call.key)
@@ -102,15 +131,24 @@ class Operations:
             raise S3Error(404, "NoSuchKey", "The specified key does not exist.", Key=call.key)
         wanted = call.header("if-match")
         if wanted is not None and wanted.strip('"') not in ("*", made.etag):
-            raise S3Error(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold",
-                          Condition="If-Match")  # fmt: skip
+            raise S3Error(
+                412,
+                "PreconditionFailed",
+                "At least one of the pre-conditions you specified did not hold",
+                Condition="If-Match",
+            )
         return made
 
     def _upload(self, call):
         upload = self.store.uploads.get(call.query["uploadId"])
         if upload is None or (upload.bucket, upload.key) != (call.bucket.name, call.key):
-            raise S3Error(404, "NoSuchUpload", "The specified upload does not exist. The upload ID may be invalid, or the "
-                          "upload may have been aborted or completed.", UploadId=call.query["uploadId"])  # fmt: skip
+            raise S3Error(
+                404,
+                "NoSuchUpload",
+                "The specified upload does not exist. The upload ID may be invalid, or the "
+                "upload may have been aborted or completed.",
+                UploadId=call.query["uploadId"],
+            )
         return upload
 
     def _answer_headers(self, attributes):
@@ -126,8 +164,15 @@ class Operations:
             raise invalid("Your proposed upload exceeds the maximum allowed size", "EntityTooLarge")
         self._check_absent(call)
         values = {n: checksums.text(d) for n, d in call.blob.digests.items() if n == call.expected.algorithm}
-        made = Object(call.bucket.name, call.key, [call.blob], _etag(call.blob, attributes), attributes, values,
-                      "FULL_OBJECT" if values else None)  # fmt: skip
+        made = Object(
+            call.bucket.name,
+            call.key,
+            [call.blob],
+            _etag(call.blob, attributes),
+            attributes,
+            values,
+            "FULL_OBJECT" if values else None,
+        )
         self.store.put(made)
         headers = {"ETag": f'"{made.etag}"', **self._answer_headers(attributes)}
         headers |= {f"x-amz-checksum-{n}": v for n, v in values.items()}
@@ -139,8 +184,11 @@ class Operations:
 
     def _object_headers(self, call, made):
         check_customer_key(call.request, self.settings, made.attributes)
-        headers = {"Last-Modified": formatdate(int(made.modified), usegmt=True), "ETag": f'"{made.etag}"',
-                   "Accept-Ranges": "bytes"}  # fmt: skip
+        headers = {
+            "Last-Modified": formatdate(int(made.modified), usegmt=True),
+            "ETag": f'"{made.etag}"',
+            "Accept-Ranges": "bytes",
+        }
         headers |= {n: v for n, v in made.attributes.headers.items() if n != "x-amz-tagging"}
         if made.version:
             headers["x-amz-version-id"] = made.version
@@ -170,7 +218,9 @@ class Operations:
         else:
             start, end = int(first), min(int(last or made.size), made.size - 1)
         if start > end:
-            raise S3Error(416, "InvalidRange", "The requested range is not satisfiable", ActualObjectSize=str(made.size))
+            raise S3Error(
+                416, "InvalidRange", "The requested range is not satisfiable", ActualObjectSize=str(made.size)
+            )
         size = end - start + 1
         headers["Content-Range"] = f"bytes {start}-{end}/{made.size}"
         return Response(206, (size, made.pieces(start, size)), headers)
@@ -209,8 +259,11 @@ class Operations:
         if attributes.algorithm:
             headers["x-amz-checksum-algorithm"] = attributes.algorithm.upper()
             headers["x-amz-checksum-type"] = attributes.checksum_type
-        return _xml("InitiateMultipartUploadResult", [("Bucket", call.bucket.name), ("Key", call.key),
-                                                      ("UploadId", upload.id)], headers)  # fmt: skip
+        return _xml(
+            "InitiateMultipartUploadResult",
+            [("Bucket", call.bucket.name), ("Key", call.key), ("UploadId", upload.id)],
+            headers,
+        )
 
     def upload_part(self, call):
         number = call.number("partNumber", None, 1, 10000)
@@ -219,11 +272,16 @@ class Operations:
         check_customer_key(call.request, self.settings, attributes, part=True)
         attributes.check_digest_given(call.expected)
         if attributes.algorithm and call.expected.algorithm != attributes.algorithm:
-            raise invalid(f"Checksum Type mismatch occurred, expected checksum Type: {attributes.algorithm}, actual checksum "
-                          f"Type: {call.expected.algorithm or 'null'}")  # fmt: skip
+            raise invalid(
+                f"Checksum Type mismatch occurred, expected checksum Type: {attributes.algorithm}, actual checksum "
+                f"Type: {call.expected.algorithm or 'null'}"
+            )
         if call.blob.size > self.settings.max_part_size:
-            raise invalid("Your proposed upload exceeds the maximum allowed size", "EntityTooLarge",
-                          ProposedSize=str(call.blob.size))  # fmt: skip
+            raise invalid(
+                "Your proposed upload exceeds the maximum allowed size",
+                "EntityTooLarge",
+                ProposedSize=str(call.blob.size),
+            )
         given = call.expected.algorithm
         digests = {given: call.blob.digests[given]} if given else {}
         part = Part(number, call.blob, _etag(call.blob, attributes), digests)
@@ -248,18 +306,32 @@ class Operations:
         size = sum(part.blob.size for part in parts)
         announced = call.header("x-amz-mp-object-size")
         if announced is not None and announced != str(size):
-            raise invalid(f"The provided 'x-amz-mp-object-size' header value {announced} does not match what was computed: {size}")
+            raise invalid(
+                f"The provided 'x-amz-mp-object-size' header value {announced} does not match what was computed: {size}"
+            )
         value = self._whole_checksum(call, attributes, parts)
         self._check_absent(call)
         md5s = b"".join(bytes.fromhex(part.etag) for part in parts)
         etag = f"{hashlib.md5(md5s).hexdigest()}-{len(parts)}"
         values = {attributes.algorithm: value} if value else {}
-        made = Object(call.bucket.name, call.key, [part.blob for part in parts], etag, attributes, values,
-                      attributes.checksum_type, len(parts))  # fmt: skip
+        made = Object(
+            call.bucket.name,
+            call.key,
+            [part.blob for part in parts],
+            etag,
+            attributes,
+            values,
+            attributes.checksum_type,
+            len(parts),
+        )
         self.store.put(made)
         self.store.forget_upload(upload, keep={part.number for part in parts})
-        fields = [("Location", f"http://{call.header('host')}/{call.bucket.name}/{call.key}"), ("Bucket", call.bucket.name),
-                  ("Key", call.key), ("ETag", f'"{etag}"')]  # fmt: skip
+        fields = [
+            ("Location", f"http://{call.header('host')}/{call.bucket.name}/{call.key}"),
+            ("Bucket", call.bucket.name),
+            ("Key", call.key),
+            ("ETag", f'"{etag}"'),
+        ]
         if value:
             fields += [(checksums.XML_NAMES[attributes.algorithm], value), ("ChecksumType", attributes.checksum_type)]
         headers = self._answer_headers(attributes)
@@ -272,20 +344,36 @@ class Operations:
         parts, last = [], 0
         for number, fields in _listed_parts(call.blob.read(0, call.blob.size)):
             if number <= last:
-                raise invalid("The list of parts was not in ascending order. Parts must be ordered by part number.",
-                              "InvalidPartOrder")  # fmt: skip
+                raise invalid(
+                    "The list of parts was not in ascending order. Parts must be ordered by part number.",
+                    "InvalidPartOrder",
+                )
             last = number
             part = upload.parts.get(number)
-            if part is None or fields.get("ETag", "").strip('"') != part.etag or not self._checksum_listed(fields, upload, part):
-                raise invalid("One or more of the specified parts could not be found. The part may not have been uploaded, or the "
-                              "specified entity tag may not match the part's entity tag.", "InvalidPart", UploadId=upload.id,
-                              PartNumber=str(number), ETag=fields.get("ETag", ""))  # fmt: skip
+            if (
+                part is None
+                or fields.get("ETag", "").strip('"') != part.etag
+                or not self._checksum_listed(fields, upload, part)
+            ):
+                raise invalid(
+                    "One or more of the specified parts could not be found. The part may not have been uploaded, or the "
+                    "specified entity tag may not match the part's entity tag.",
+                    "InvalidPart",
+                    UploadId=upload.id,
+                    PartNumber=str(number),
+                    ETag=fields.get("ETag", ""),
+                )
             parts.append(part)
         for part in parts[:-1]:
             if part.blob.size < self.settings.min_part_size:
-                raise invalid("Your proposed upload is smaller than the minimum allowed size", "EntityTooSmall",
-                              ProposedSize=str(part.blob.size), MinSizeAllowed=str(self.settings.min_part_size),
-                              PartNumber=str(part.number), ETag=part.etag)  # fmt: skip
+                raise invalid(
+                    "Your proposed upload is smaller than the minimum allowed size",
+                    "EntityTooSmall",
+                    ProposedSize=str(part.blob.size),
+                    MinSizeAllowed=str(self.settings.min_part_size),
+                    PartNumber=str(part.number),
+                    ETag=part.etag,
+                )
         if self.settings.equal_parts and len({part.blob.size for part in parts[:-1]}) > 1:
             raise invalid("All non-trailing parts must have the same length.", "InvalidPart")
         if len(parts) > self.settings.max_parts:
@@ -299,8 +387,10 @@ class Operations:
                 return False
         composite = upload.attributes.checksum_type == "COMPOSITE"
         if composite and checksums.XML_NAMES[algorithm] not in fields:
-            raise invalid(f"The upload was created using a {algorithm} checksum. The complete request must include the checksum "
-                          f"for each part. It was missing for part {part.number} in the request.")  # fmt: skip
+            raise invalid(
+                f"The upload was created using a {algorithm} checksum. The complete request must include the checksum "
+                f"for each part. It was missing for part {part.number} in the request."
+            )
         return True
 
     def _whole_checksum(self, call, attributes, parts):
@@ -308,8 +398,10 @@ class Operations:
         if self.settings.checksums == "ignored":
             return None
         if kind is not None and kind != attributes.checksum_type:
-            raise invalid(f"The upload was created using the {attributes.checksum_type} checksum mode. The complete request must "
-                          "use the same checksum mode.")  # fmt: skip
+            raise invalid(
+                f"The upload was created using the {attributes.checksum_type} checksum mode. The complete request must "
+                "use the same checksum mode."
+            )
         algorithm = attributes.algorithm
         if algorithm is None:
             return None
@@ -337,7 +429,9 @@ def _listed_parts(body):
             break
         listed.append((int(fields["PartNumber"]), fields))
     if not listed:
-        raise invalid("The XML you provided was not well-formed or did not validate against our published schema", "MalformedXML")
+        raise invalid(
+            "The XML you provided was not well-formed or did not validate against our published schema", "MalformedXML"
+        )
     return listed
 
 
@@ -351,5 +445,3 @@ def _xml(root, fields, headers=()):
 
 def owner_fields(bucket):
     return [("ID", bucket.owner), ("DisplayName", "owner")]
-
-

@@ -27,8 +27,13 @@ class Settings:
     defaults = {
         "keys": [{"access_key": "AKIAFAKE", "secret_key": "fake-secret"}],
         "accept_issued": False,
-        "buckets": [{"name": "bucket"}, {"name": "other"}, {"name": "locked", "object_lock": True},
-                    {"name": "retained", "default_retention": True}, {"name": "elsewhere", "region": "eu-central-1"}],
+        "buckets": [
+            {"name": "bucket"},
+            {"name": "other"},
+            {"name": "locked", "object_lock": True},
+            {"name": "retained", "default_retention": True},
+            {"name": "elsewhere", "region": "eu-central-1"},
+        ],
         "region": "us-east-1",
         "wrong_region": 400,
         "wrong_region_tells": ["header", "body"],
@@ -46,9 +51,12 @@ class Settings:
         "capacity": 8 << 30,
         "idle_seconds": 60,
         "body_timeout_seconds": 60,
-    }  # fmt: skip
-    words = {"conditional_put": ("honoured", "refused", "ignored"), "checksums": ("checked", "refused", "ignored"),
-             "wrong_region": (301, 307, 400)}  # fmt: skip
+    }
+    words = {
+        "conditional_put": ("honoured", "refused", "ignored"),
+        "checksums": ("checked", "refused", "ignored"),
+        "wrong_region": (301, 307, 400),
+    }
 
     def __init__(self, values):
         self.__dict__.update(self.defaults)
@@ -110,8 +118,13 @@ class FakeS3(Service):
             objects = [made for b in self.store.buckets.values() for made in b.objects.values()]
             older = [made.describe() for b in self.store.buckets.values() for made in b.older]
             uploads = [upload.describe() for upload in self.store.uploads.values()]
-        return {**super().state(), "objects": [made.describe() for made in objects], "older_versions": older,
-                "uploads": uploads, "bytes_held": self.store.used}  # fmt: skip
+        return {
+            **super().state(),
+            "objects": [made.describe() for made in objects],
+            "older_versions": older,
+            "uploads": uploads,
+            "bytes_held": self.store.used,
+        }
 
     def content(self, bucket, key):
         with self.store.lock:

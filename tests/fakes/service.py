@@ -52,8 +52,18 @@ class Service:
         """A log entry: it's there while the request runs, and changes until end()."""
         with self.lock:
             self.sequence += 1
-            entry = {"seq": self.sequence, "operation": operation, "connection": connection.number, "tls": connection.tls,
-                     "time": time.time(), "status": None, "code": None, "rule": None, "ended": None, **fields}  # fmt: skip
+            entry = {
+                "seq": self.sequence,
+                "operation": operation,
+                "connection": connection.number,
+                "tls": connection.tls,
+                "time": time.time(),
+                "status": None,
+                "code": None,
+                "rule": None,
+                "ended": None,
+                **fields,
+            }
             self.log.append(entry)
             self.in_flight[operation] += 1
             self.peak[operation] = max(self.peak[operation], self.in_flight[operation])
@@ -80,8 +90,12 @@ class Service:
         with self.holds.condition:
             holding = list(self.holds.waiting)
         with self.lock:
-            return {"holding": holding, "connections": self.connections, "peak": dict(self.peak),
-                    "in_flight": {k: v for k, v in self.in_flight.items() if v}}  # fmt: skip
+            return {
+                "holding": holding,
+                "connections": self.connections,
+                "peak": dict(self.peak),
+                "in_flight": {k: v for k, v in self.in_flight.items() if v},
+            }
 
     def reset(self):
         """Back to how it was started, but for requests that are under way."""
@@ -142,7 +156,7 @@ def _raise_limit():
 
 def arguments(description):
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--config", help="JSON file: {\"settings\": {...}, \"rules\": [...]}")
+    parser.add_argument("--config", help='JSON file: {"settings": {...}, "rules": [...]}')
     parser.add_argument("--set", action="append", default=[], metavar="NAME=JSON", help="one setting")
     parser.add_argument("--rule", action="append", default=[], metavar="JSON", help="one rule")
     parser.add_argument("--certificates", metavar="DIR", help="ca.pem, server.pem, server.key; made when absent")
@@ -188,4 +202,3 @@ def run(service, options, directory):
 
 def scratch_directory(name):
     return tempfile.mkdtemp(prefix=f"bm-{name}-")
-

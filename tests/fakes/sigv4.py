@@ -127,9 +127,14 @@ def _check_time(stamp, now, expires):
         if then > now + SKEW_SECONDS:
             raise AuthError(403, "AccessDenied", "Request is not valid yet")
     elif abs(then - now) > SKEW_SECONDS:
-        raise AuthError(403, "RequestTimeTooSkewed", "The difference between the request time and the current time is "
-                        "too large.", RequestTime=stamp, ServerTime=iso_time(now),
-                        MaxAllowedSkewMilliseconds=str(SKEW_SECONDS * 1000))  # fmt: skip
+        raise AuthError(
+            403,
+            "RequestTimeTooSkewed",
+            "The difference between the request time and the current time is " "too large.",
+            RequestTime=stamp,
+            ServerTime=iso_time(now),
+            MaxAllowedSkewMilliseconds=str(SKEW_SECONDS * 1000),
+        )
 
 
 def _check_signed_headers(request, signed, presigned):
@@ -139,8 +144,12 @@ def _check_signed_headers(request, signed, presigned):
     wanted = [n for n in request.by_name if n.startswith("x-amz-") or n in ("content-type", "content-md5")]
     left_out = sorted(set(wanted) - set(signed))
     if left_out and not (presigned and left_out == ["x-amz-content-sha256"]):
-        raise AuthError(403, "AccessDenied", "There were headers present in the request which were not signed",
-                        HeadersNotSigned=", ".join(left_out))  # fmt: skip
+        raise AuthError(
+            403,
+            "AccessDenied",
+            "There were headers present in the request which were not signed",
+            HeadersNotSigned=", ".join(left_out),
+        )
     absent = [n for n in signed if n not in request.by_name]
     if absent:
         raise AuthError(403, "SignatureDoesNotMatch", f"signed, but not in the request: {', '.join(absent)}")
@@ -158,14 +167,21 @@ def verify(request, service, keys, now, body_sha256=None):
     access_key, _, scope = fields["Credential"].partition("/")
     parts = scope.split("/")
     if len(parts) != 4 or parts[3] != "aws4_request" or parts[2] != service:
-        raise AuthError(400, "AuthorizationHeaderMalformed",
-                        f"The authorization header is malformed; the scope must be DATE/REGION/{service}/aws4_request.")  # fmt: skip
+        raise AuthError(
+            400,
+            "AuthorizationHeaderMalformed",
+            f"The authorization header is malformed; the scope must be DATE/REGION/{service}/aws4_request.",
+        )
     if parts[0] != (stamp or "")[:8]:
         raise AuthError(400, "AuthorizationHeaderMalformed", "The scope's date differs from the request's.")
     key = keys.get(access_key)
     if key is None:
-        raise AuthError(403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.",
-                        AWSAccessKeyId=access_key)  # fmt: skip
+        raise AuthError(
+            403,
+            "InvalidAccessKeyId",
+            "The AWS Access Key Id you provided does not exist in our records.",
+            AWSAccessKeyId=access_key,
+        )
     _check_time(stamp, now, int(request.query["X-Amz-Expires"]) if presigned else None)
 
     signed = fields["SignedHeaders"].split(";")
@@ -182,10 +198,16 @@ def verify(request, service, keys, now, body_sha256=None):
     digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
     string_to_sign = "\n".join((ALGORITHM, stamp, scope, digest))
     if not hmac.compare_digest(signature(key.secret_key, scope, string_to_sign), fields["Signature"]):
-        raise AuthError(403, "SignatureDoesNotMatch", "The request signature we calculated does not match the signature "
-                        "you provided. Check your key and signing method.", AWSAccessKeyId=access_key,
-                        StringToSign=string_to_sign, SignatureProvided=fields["Signature"],
-                        CanonicalRequest=canonical)  # fmt: skip
+        raise AuthError(
+            403,
+            "SignatureDoesNotMatch",
+            "The request signature we calculated does not match the signature "
+            "you provided. Check your key and signing method.",
+            AWSAccessKeyId=access_key,
+            StringToSign=string_to_sign,
+            SignatureProvided=fields["Signature"],
+            CanonicalRequest=canonical,
+        )
     if token != key.token:
         raise AuthError(400, "InvalidToken", "The provided token is malformed or otherwise invalid.")
     return Verdict(key, parts[1], presigned, payload, signed)

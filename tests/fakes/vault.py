@@ -37,7 +37,12 @@ class Vault:
         return "VaultRead"
 
     def answer(self, operation, request, body):
-        handler = {"VaultRenew": self._renew, "VaultLookup": self._lookup, "VaultLogin": self._login, "VaultRead": self._read}
+        handler = {
+            "VaultRenew": self._renew,
+            "VaultLookup": self._lookup,
+            "VaultLogin": self._login,
+            "VaultRead": self._read,
+        }
         try:
             if self.settings["sealed"]:
                 raise VaultError(503, "Vault is sealed")
@@ -78,10 +83,28 @@ class Vault:
         return token, int(left)
 
     def _auth(self, token, seconds, renewable):
-        fields = {"client_token": token, "accessor": "fake-accessor", "policies": ["default"], "token_policies": ["default"],
-                  "metadata": {}, "lease_duration": seconds, "renewable": renewable, "token_type": "service"}  # fmt: skip
-        return _json({"request_id": "fake-vault", "lease_id": "", "renewable": False, "lease_duration": 0, "data": None,
-                      "wrap_info": None, "warnings": None, "auth": fields})  # fmt: skip
+        fields = {
+            "client_token": token,
+            "accessor": "fake-accessor",
+            "policies": ["default"],
+            "token_policies": ["default"],
+            "metadata": {},
+            "lease_duration": seconds,
+            "renewable": renewable,
+            "token_type": "service",
+        }
+        return _json(
+            {
+                "request_id": "fake-vault",
+                "lease_id": "",
+                "renewable": False,
+                "lease_duration": 0,
+                "data": None,
+                "wrap_info": None,
+                "warnings": None,
+                "auth": fields,
+            }
+        )
 
     def _login(self, request, body):
         if request.method not in ("POST", "PUT"):
@@ -92,7 +115,9 @@ class Vault:
             raise VaultError(400, "error parsing JSON") from None
         kind = request.path[len("/v1/auth/") : -len("/login")]
         if kind == "approle":
-            if self.settings["approle"].get(given.get("role_id")) != given.get("secret_id") or not given.get("secret_id"):
+            if self.settings["approle"].get(given.get("role_id")) != given.get("secret_id") or not given.get(
+                "secret_id"
+            ):
                 raise VaultError(400, "invalid role or secret ID")
         elif kind == "kubernetes":
             if self.settings["kubernetes"].get(given.get("role")) != given.get("jwt") or not given.get("jwt"):
@@ -117,7 +142,9 @@ class Vault:
 
     def _lookup(self, request, body):
         token, left = self._token(request)
-        return _json({"data": {"id": token, "ttl": left, "renewable": token in self.issued and self.settings["renewable"]}})
+        return _json(
+            {"data": {"id": token, "ttl": left, "renewable": token in self.issued and self.settings["renewable"]}}
+        )
 
     def _read(self, request, body):
         self._token(request)
@@ -129,7 +156,9 @@ class Vault:
             if request.path.startswith(f"/v1/{mount}/"):
                 text = "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API endpoints to use."
                 return Response(404, json.dumps({"errors": [], "warnings": [text]}), content_type="application/json")
-            raise VaultError(403, "preflight capability check returned 403, please ensure client's policies grant access to path")
+            raise VaultError(
+                403, "preflight capability check returned 403, please ensure client's policies grant access to path"
+            )
         path = request.path[len(begin) :]
         secret = self.settings["secrets"].get(path)
         version = request.query.get("version", "0")
@@ -138,11 +167,23 @@ class Vault:
         if not 1 <= number <= len(versions):
             raise VaultError(404)
         gone = path in deleted
-        metadata = {"created_time": "2026-01-01T00:00:00Z", "custom_metadata": None, "destroyed": False, "version": number,
-                    "deletion_time": "2026-01-02T00:00:00Z" if gone else ""}  # fmt: skip
-        fields = {"request_id": "fake-vault", "lease_id": "", "renewable": False, "lease_duration": 0, "wrap_info": None,
-                  "warnings": None, "auth": None,
-                  "data": {"data": None if gone else versions[number - 1], "metadata": metadata}}  # fmt: skip
+        metadata = {
+            "created_time": "2026-01-01T00:00:00Z",
+            "custom_metadata": None,
+            "destroyed": False,
+            "version": number,
+            "deletion_time": "2026-01-02T00:00:00Z" if gone else "",
+        }
+        fields = {
+            "request_id": "fake-vault",
+            "lease_id": "",
+            "renewable": False,
+            "lease_duration": 0,
+            "wrap_info": None,
+            "warnings": None,
+            "auth": None,
+            "data": {"data": None if gone else versions[number - 1], "metadata": metadata},
+        }
         return Response(404 if gone else 200, json.dumps(fields), content_type="application/json")
 
 

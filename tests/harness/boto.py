@@ -21,7 +21,9 @@ def clean_environment(monkeypatch):
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", NOWHERE)
 
 
-def client(service, url, access_key, secret_key, token=None, ca_file=None, region="us-east-1", style="path", attempts=1):
+def client(
+    service, url, access_key, secret_key, token=None, ca_file=None, region="us-east-1", style="path", attempts=1
+):
     return boto3.session.Session().client(
         service,
         endpoint_url=url,
@@ -32,7 +34,10 @@ def client(service, url, access_key, secret_key, token=None, ca_file=None, regio
         verify=ca_file,
         config=Config(
             signature_version="v4" if service != "s3" else "s3v4",
-            s3={"addressing_style": style}, retries={"total_max_attempts": attempts}, connect_timeout=60, read_timeout=120
+            s3={"addressing_style": style},
+            retries={"total_max_attempts": attempts},
+            connect_timeout=60,
+            read_timeout=120,
         ),
     )
 

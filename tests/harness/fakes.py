@@ -69,12 +69,20 @@ class Fake:
         """Requests so far, those under way included."""
         return [e for e in self.control("GET", "/log") if operation in (None, e["operation"])]
 
+    def last(self, operation=None):
+        """The newest such request; {} before there is one."""
+        return (self.log(operation) or [{}])[-1]
+
     def activity(self):
         """The cheap part of state(): requests held and under way, peaks, connections."""
         return self.control("GET", "/activity")
 
     def wait_holding(self, name="hold", count=1, bound=60):
-        wait_for(lambda: self.activity()["holding"].count(name) >= count, bound, lambda: f"{count} at '{name}': {self.log()[-5:]}")
+        wait_for(
+            lambda: self.activity()["holding"].count(name) >= count,
+            bound,
+            lambda: f"{count} at '{name}': {self.log()[-5:]}",
+        )
 
     def release(self, name="hold"):
         self.control("POST", "/release", {"name": name})

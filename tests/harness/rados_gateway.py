@@ -105,9 +105,9 @@ class Installation:
             self.root = "/"
         else:
             self.root = os.path.join(REPOSITORY, "build", "servers", "ceph")
-            assert os.path.exists(os.path.join(self.root, "complete")), (
-                "Ceph's daemons are missing; run: deploy/packages/unpack build/servers/ceph"
-            )
+            assert os.path.exists(
+                os.path.join(self.root, "complete")
+            ), "Ceph's daemons are missing; run: deploy/packages/unpack build/servers/ceph"
         lib = os.path.join(self.root, "usr", "lib")
         folders = [os.path.join(lib, name) for name in os.listdir(lib)]
         self.library = next(f for f in folders if os.path.isdir(os.path.join(f, "rados-classes")))
@@ -154,8 +154,16 @@ class RadosGateway:
         self.conf = os.path.join(self.root, "ceph.conf")
         fsid, mon_port = str(uuid.uuid4()), free_port()
         with open(self.conf, "w") as f:
-            f.write(CONFIGURATION.format(root=self.root, fsid=fsid, mon_port=mon_port, library=self.ceph.library,
-                                         capacity=self.capacity, kms_key=KMS_KEY))  # fmt: skip
+            f.write(
+                CONFIGURATION.format(
+                    root=self.root,
+                    fsid=fsid,
+                    mon_port=mon_port,
+                    library=self.ceph.library,
+                    capacity=self.capacity,
+                    kms_key=KMS_KEY,
+                )
+            )
         address = f"[v2:127.0.0.1:{mon_port}]"
         self._run("monmaptool", "--create", "--fsid", fsid, "--addv", "a", address, "monmap")
         self._run("ceph-mon", "-c", self.conf, "--mkfs", "-i", "a", "--monmap", "monmap")
@@ -165,14 +173,32 @@ class RadosGateway:
         self._run("ceph-osd", "-c", self.conf, "--mkfs", "-i", "0", "--osd-uuid", osd)
         self._daemon("ceph-osd", "-i", "0")
         http, https = free_port(), free_port()
-        self._daemon("radosgw", "-n", "client.rgw", "--rgw-frontends",
-                     f"beast endpoint=127.0.0.1:{http} ssl_endpoint=127.0.0.1:{https} ssl_certificate={made.certificate} "
-                     f"ssl_private_key={made.key}")  # fmt: skip
+        self._daemon(
+            "radosgw",
+            "-n",
+            "client.rgw",
+            "--rgw-frontends",
+            f"beast endpoint=127.0.0.1:{http} ssl_endpoint=127.0.0.1:{https} ssl_certificate={made.certificate} "
+            f"ssl_private_key={made.key}",
+        )
         self.http, self.https = f"http://127.0.0.1:{http}", f"https://127.0.0.1:{https}"
         self._wait_answers()
         for user, (access_key, secret_key) in self.keys.items():
-            self._run("radosgw-admin", "-c", self.conf, "user", "create", "--uid", user, "--display-name", user,
-                      "--access-key", access_key, "--secret", secret_key)  # fmt: skip
+            self._run(
+                "radosgw-admin",
+                "-c",
+                self.conf,
+                "user",
+                "create",
+                "--uid",
+                user,
+                "--display-name",
+                user,
+                "--access-key",
+                access_key,
+                "--secret",
+                secret_key,
+            )
 
     def _become_nobody(self):
         """Root gives its rights away, where the programs' folder is open to others."""
@@ -191,8 +217,14 @@ class RadosGateway:
         """A command; while it runs, a daemon that has ended ends it too."""
         path = program if program.startswith("/") else self.ceph.program(program)
         with open(os.path.join(self.root, "commands.out"), "a+b") as out:
-            running = subprocess.Popen([*self.prefix, "setpriv", "--pdeathsig", "KILL", path, *arguments], cwd=self.root,
-                                       env=self.ceph.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)  # fmt: skip
+            running = subprocess.Popen(
+                [*self.prefix, "setpriv", "--pdeathsig", "KILL", path, *arguments],
+                cwd=self.root,
+                env=self.ceph.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )
             end = time.monotonic() + 120
             while True:
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -208,9 +240,23 @@ class RadosGateway:
     def _daemon(self, program, *arguments):
         with open(os.path.join(self.root, f"{program}.out"), "ab") as out:
             daemon = subprocess.Popen(
-                [*self.prefix, "setpriv", "--pdeathsig", "KILL", self.ceph.program(program), "-c", self.conf, "-f", *arguments],
-                cwd=self.root, env=self.ceph.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-            )  # fmt: skip
+                [
+                    *self.prefix,
+                    "setpriv",
+                    "--pdeathsig",
+                    "KILL",
+                    self.ceph.program(program),
+                    "-c",
+                    self.conf,
+                    "-f",
+                    *arguments,
+                ],
+                cwd=self.root,
+                env=self.ceph.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )
         self.daemons.append(daemon)
         processes.long_lived.add(daemon.pid)
 
