@@ -1,5 +1,5 @@
-"""The scripted S3 (tests/fakes) against boto3, which signs and computes digests by code that isn't ours, and against the
-published example of a signature. Its faults are looked at from the socket."""
+"""The scripted S3 (tests/fakes) against boto3, which signs and computes digests by code that isn't ours, and against
+the published example of a signature. Its faults are looked at from the socket."""
 
 import base64
 import hashlib

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The services that hand out credentials, scripted: instance and container metadata, STS, Secrets Manager, Vault.
 
-One HTTP and one TLS port serve them all, told apart by path and headers; README.md has the settings. What they say is in
-aws_credentials.py and vault.py; here are dispatch, faults and the control port.
+One HTTP and one TLS port serve them all, told apart by path and headers; README.md has the settings. What they say
+is in aws_credentials.py and vault.py; here are dispatch, faults and the control port.
 """
 
 import copy

@@ -3,8 +3,8 @@
     {"match": {"operation": "UploadPart", "key": "^db/", "nth": 2, "count": 1},
      "action": {"type": "close_request", "bytes": 100000, "reset": true}}
 
-README.md lists the matches and actions. A script with a name that isn't known is refused, not ignored. Rules are asked in
-their order; the first that fires is the request's only one.
+README.md lists the matches and actions. A script with a name that isn't known is refused, not ignored. Rules are
+asked in their order; the first that is due is the request's only one.
 """
 
 import re

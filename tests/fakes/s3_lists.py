@@ -1,5 +1,5 @@
-"""The three paged listings of S3. Keys are in the order of their bytes; a page ends at the limit that the request or the
-setting `page` gives, whichever is smaller."""
+"""The three paged listings of S3. Keys are in the order of their bytes; a page ends at the limit that the request or
+the setting `page` gives, whichever is smaller."""
 
 from fakes import checksums
 from fakes.s3_checks import S3Error

@@ -1,7 +1,7 @@
-"""S3's operations on objects and uploads, as the store's owner would do them: no faults here, only the rules that S3 has.
+"""S3's operations on objects and uploads: no faults here, only the rules that S3 itself has.
 
-Each takes a Call and gives a Response or raises S3Error. s3_server.py finds the operation (operation_of), verifies the signature
-and receives the body before.
+Each takes a Call and gives a Response or raises S3Error. s3_exchange.py finds the operation (operation_of), verifies
+the signature and receives the body before.
 """
 
 import hashlib
@@ -356,8 +356,8 @@ class Operations:
                 or not self._checksum_listed(fields, upload, part)
             ):
                 raise invalid(
-                    "One or more of the specified parts could not be found. The part may not have been uploaded, or the "
-                    "specified entity tag may not match the part's entity tag.",
+                    "One or more of the specified parts could not be found. The part may not have been uploaded, or "
+                    "the specified entity tag may not match the part's entity tag.",
                     "InvalidPart",
                     UploadId=upload.id,
                     PartNumber=str(number),

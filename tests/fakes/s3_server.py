@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A scripted S3 that checks what it is sent: README.md tells how to start, script and question it.
 
-Here are settings, control port and connections; one request's way is s3_exchange.py, what S3 itself does s3_operations.py.
+Here are settings, control port and connections; one request's way is in s3_exchange.py, what S3 itself does in
+s3_operations.py.
 """
 
 import os

@@ -154,7 +154,9 @@ class Vault:
             raise VaultError(405, "unsupported operation")
         if not request.path.startswith(begin):
             if request.path.startswith(f"/v1/{mount}/"):
-                text = "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API endpoints to use."
+                text = (
+                    "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate endpoints."
+                )
                 return Response(404, json.dumps({"errors": [], "warnings": [text]}), content_type="application/json")
             raise VaultError(
                 403, "preflight capability check returned 403, please ensure client's policies grant access to path"

@@ -1,8 +1,8 @@
 """Ceph's RADOS gateway as the tests' S3 store: written by others, verifies signatures, starts in two seconds.
 
 One monitor, one OSD in memory, no manager, no authentication between the daemons; all of it in one directory and on
-free ports, so that runs side by side never meet. The daemons die with the process that started them (PDEATHSIG). What the
-gateway does otherwise than AWS's S3 is in README.md.
+free ports, so that runs side by side never meet. The daemons die with the process that started them (PDEATHSIG). What
+the gateway does otherwise than AWS's S3 is in README.md.
 """
 
 import contextlib
