@@ -92,7 +92,6 @@ static int prepare(void *data, struct aws_call_request *request, struct error *e
     case FETCH_ENDING:
         break;
     }
-    assert(!"a state without a question");
     return error_set(err, ERROR_SYSTEM, false, "a state without a question");
 }
 
@@ -242,7 +241,6 @@ static void go_to_base(struct aws_fetch *f)
         go(f, FETCH_METADATA_TOKEN);
         return;
     }
-    assert(!"a base without a way");
 }
 
 static void on_start(uv_timer_t *timer)

@@ -58,7 +58,9 @@ ssize_t send(int fd, const void *bytes, size_t n, int flags)
     struct peer *peer = send_after_reset;
     if (peer && n > 4096) {
         pthread_mutex_lock(&peer->mutex);
-        while (peer->count == 0)
+        peer->count++;
+        pthread_cond_broadcast(&peer->changed);
+        while (peer->count < 2)
             pthread_cond_wait(&peer->changed, &peer->mutex);
         pthread_mutex_unlock(&peer->mutex);
     }
@@ -773,6 +775,20 @@ static void test_reset(void **state)
 
 /* -- connections -- */
 
+/* For /head once the client is within send(), else at once. */
+static void reset_within_send(struct peer_conn *c)
+{
+    peer_reset(c);
+    pthread_mutex_lock(&c->peer->mutex);
+    while (strcmp(c->target, "/head") == 0 && c->peer->count == 0)
+        pthread_cond_wait(&c->peer->changed, &c->peer->mutex);
+    close(c->fd);
+    c->fd = -1;
+    c->peer->count = 2;
+    pthread_cond_broadcast(&c->peer->changed);
+    pthread_mutex_unlock(&c->peer->mutex);
+}
+
 /* The first connection serves /first only. What comes next it resets at once, resets after its whole body, or
  * closes before it comes. */
 static void serve_once(struct peer_conn *c)
@@ -785,13 +801,7 @@ static void serve_once(struct peer_conn *c)
                 peer_read_body(c);
             else if (strcmp(c->target, "/some") == 0)
                 peer_read_some(c, bytes, sizeof bytes);
-            peer_reset(c);
-            close(c->fd);
-            pthread_mutex_lock(&c->peer->mutex);
-            c->fd = -1;
-            c->peer->count = 1;
-            pthread_cond_broadcast(&c->peer->changed);
-            pthread_mutex_unlock(&c->peer->mutex);
+            reset_within_send(c);
             return;
         }
         if (!peer_read_body(c))
