@@ -4,14 +4,14 @@
  *
  * storage_config members (all but bucket optional; null = not said):
  *
- *   where      bucket, region, endpoint ("https://host[:port]"), addressing "path" | "virtual", ca_file
- * (absolute path), prefix (used when rows are made, not here), expected_bucket_owner who credentials_ref,
- * profile; access_key_id, secret_access_key, session_token (sealed ones only) how        storage_class, tags
- * (object of strings), sse "AES256" | "aws:kms" | "aws:kms:dsse" | "customer", sse_kms_key_id,
- * sse_kms_context (object of strings), sse_bucket_key, sse_customer_key_ref, object_lock_mode "GOVERNANCE" |
- * "COMPLIANCE", object_lock_days, object_lock_legal_hold checks     checksum "crc32c" | "md5" | "none",
- * conditional_write, read_back transfer   part_size, multipart_threshold (bytes, or "64MiB"), max_parts,
- * parallel_parts, max_requests
+ *   where     bucket, region, endpoint ("https://host[:port]"), addressing "path" | "virtual",
+ *             ca_file (absolute path), expected_bucket_owner, prefix (for making rows, not used here)
+ *   who       credentials_ref, profile; sealed only: access_key_id, secret_access_key, session_token
+ *   how       storage_class, tags (object of strings), sse_kms_key_id, sse_kms_context (object of strings),
+ *             sse "AES256" | "aws:kms" | "aws:kms:dsse" | "customer", sse_bucket_key, sse_customer_key_ref,
+ *             object_lock_mode "GOVERNANCE" | "COMPLIANCE", object_lock_days, object_lock_legal_hold
+ *   checks    checksum "crc32c" | "md5" | "none", conditional_write, read_back
+ *   transfer  part_size, multipart_threshold (bytes, or "64MiB"), max_parts, parallel_parts, max_requests
  *
  * An unknown member is an error that names it and lists the known ones.
  */
