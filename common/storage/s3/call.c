@@ -193,13 +193,18 @@ static void begin_again(struct s3_call *call)
         fail(call, &err);
 }
 
+static void end_cancelled(struct s3_call *call)
+{
+    struct error err;
+    error_set(&err, ERROR_CANCELLED, true, "cancelled");
+    fail(call, &err);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct s3_call *call = timer->data;
     if (call->state == CALL_CANCELLED) {
-        struct error err;
-        error_set(&err, ERROR_CANCELLED, true, "cancelled");
-        fail(call, &err);
+        end_cancelled(call);
         return;
     }
     assert(call->state == CALL_WAITING);
@@ -305,8 +310,6 @@ static enum s3_error_class class_of(const struct s3_call *call, const struct htt
 static bool take_up_again(struct s3_call *call, enum s3_error_class class,
                           const struct http_response *response, const struct error *err)
 {
-    if (call->cancelled)
-        return false;
     switch (class) {
     case S3_ERROR_TRANSIENT:
         return try_again(call, err);
@@ -379,6 +382,10 @@ static void judge(struct s3_call *call, const struct http_response *response)
         finish(call, &answer, NULL);
         return;
     }
+    if (call->cancelled) {
+        end_cancelled(call);
+        return;
+    }
     struct error err;
     enum s3_error_class class = explain(call, response, answer.request_id, &err);
     if (!take_up_again(call, class, response, &err))
@@ -395,18 +402,17 @@ static void on_response(void *data, const struct http_response *response, const 
 {
     struct s3_call *call = data;
     call->request = NULL;
-    if (call->state == CALL_LOCATING) {
-        call->locate = false;
-        call->document = (struct s3_document){0};
-        if (err && err->code == ERROR_CANCELLED)
-            fail(call, &(struct error){.code = ERROR_CANCELLED, .retryable = true, .message = "cancelled"});
-        else if (response && !call->cancelled && learn_region(call, response))
-            begin_again(call);
-        else
-            finish(call, NULL, &call->err);
-    } else if (response) {
+    bool located = call->state == CALL_LOCATING;
+    call->locate = false;
+    if (response && !located) {
         judge(call, response);
-    } else if (call->cancelled || !worth_another_try(err) || !try_again(call, err)) {
+    } else if (call->cancelled) {
+        end_cancelled(call);
+    } else if (located && response && learn_region(call, response)) {
+        begin_again(call);
+    } else if (located) {
+        finish(call, NULL, &call->err);
+    } else if (!worth_another_try(err) || !try_again(call, err)) {
         struct error own = *err;
         fail(call, &own);
     }
