@@ -170,10 +170,15 @@ static inline int64_t fake_wall_ms(void)
     return fake_now_ms;
 }
 
-static const struct aws_timing quick = {.metadata_timeout_ms = 150,
-                                        .container_timeout_ms = 5000,
-                                        .service_timeout_ms = 5000,
-                                        .retry_delay_ms = 1};
+/* patient: a busy machine may be slow to answer. impatient: for services that don't. */
+static const struct aws_timing patient = {.metadata_timeout_ms = 20000,
+                                          .container_timeout_ms = 20000,
+                                          .service_timeout_ms = 20000,
+                                          .retry_delay_ms = 1},
+                               impatient = {.metadata_timeout_ms = 1000,
+                                            .container_timeout_ms = 1000,
+                                            .service_timeout_ms = 1000,
+                                            .retry_delay_ms = 1};
 
 static inline void on_world_closed(void *data)
 {
@@ -213,7 +218,7 @@ static inline int world_setup(void **state)
     assert_int_equal(secrets_new(&world.loop, &options, &world.secrets, NULL), 0);
     assert_int_equal(aws_credentials_cache_new(&world.loop, world.http, world.secrets, &world.cache, NULL),
                      0);
-    aws_credentials_cache_use(world.cache, &quick, fake_wall_ms);
+    aws_credentials_cache_use(world.cache, &patient, fake_wall_ms);
     return 0;
 }
 
