@@ -3,7 +3,7 @@
  * is put into the slot's list; a timer of 0 ms looks at all lists from the loop:
  *
  *   fresh        served at once
- *   due          served at once, and fetched anew in the background
+ *   due          served at once, and fetched anew by another timer, in the background
  *   too old      fetched, then served
  *
  * What becomes of old credentials when a fetch fails is decided in aws_entry.c.
@@ -343,15 +343,13 @@ static void fetch_if_needed(struct slot *slot)
         settle(slot, NULL, false, &err);
 }
 
+/* What is due is the refresh timer's business, which on_look sets. */
 static void look_at(struct slot *slot, int64_t now_ms)
 {
-    if (!aws_entry_is_fresh(&slot->entry, now_ms)) {
+    if (aws_entry_is_fresh(&slot->entry, now_ms))
+        serve(slot, &slot->entry.keys, NULL);
+    else
         fetch_if_needed(slot);
-        return;
-    }
-    if (now_ms >= slot->entry.due_ms)
-        fetch_if_needed(slot);
-    serve(slot, &slot->entry.keys, NULL);
 }
 
 static void on_look(uv_timer_t *timer)

@@ -165,8 +165,8 @@ static int read_file(struct aws_profiles *profiles, enum aws_variable variable, 
     size_t size = 0;
     int rc = 0;
     if (path.failed)
-        rc = error_set(err, ERROR_LIMIT, false, "%s: longer than %zu bytes", aws_environment_name(variable),
-                       path.max);
+        rc = error_set(err, ERROR_LIMIT, true, "%s: longer than %zu bytes, or memory is out",
+                       aws_environment_name(variable), path.max);
     else if (given || home)
         rc = aws_file_read(path.data, INI_MAX_SIZE, &bytes, &size, err);
     if (rc == ERROR_NOT_FOUND || (rc == ERROR_DENIED && !given))

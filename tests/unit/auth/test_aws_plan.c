@@ -14,6 +14,50 @@
 #include "auth/aws_environment.h"
 #include "auth/aws_plan.h"
 
+/* The Nth of these calls fails (linked with --wrap); 0 = none. */
+static int fail_at, calls;
+
+static bool fails(void)
+{
+    return fail_at > 0 && ++calls == fail_at;
+}
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *memory, size_t size);
+char *__real_strdup(const char *text);
+char *__real_strndup(const char *text, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+char *__wrap_strdup(const char *text);
+char *__wrap_strndup(const char *text, size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+    return fails() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+    return fails() ? NULL : __real_realloc(memory, size);
+}
+
+char *__wrap_strdup(const char *text)
+{
+    return fails() ? NULL : __real_strdup(text);
+}
+
+char *__wrap_strndup(const char *text, size_t size)
+{
+    return fails() ? NULL : __real_strndup(text, size);
+}
+
 static char home[64];
 
 static void write_file(const char *name, const char *text)
@@ -216,11 +260,44 @@ static void files_are_where_the_environment_says(void **state)
     aws_plan_deinit(&plan);
 }
 
+/* Each allocation in turn, until all succeed: an error or the same plan, and nothing is lost
+ * (AddressSanitizer). */
+static void out_of_memory_is_an_error(void **state)
+{
+    (void)state;
+    write_file("config", "[profile p]\nrole_arn=1\nsource_profile=q\nexternal_id=x\nrole_session_name=s\n"
+                         "[profile q]\nregion=eu\n");
+    write_file("credentials", "[q]\n" KEYS "aws_session_token=HIDDEN\n");
+    int failed = 0;
+    for (int at = 1; at < 200; at++) {
+        struct aws_plan plan;
+        struct error err = {0};
+        fail_at = at;
+        calls = 0;
+        int rc = aws_plan_make(&plan, "p", AWS_CHAIN_FULL, NULL, &err);
+        bool all_succeeded = calls < at;
+        fail_at = 0;
+        failed += rc != 0;
+        if (rc == 0)
+            assert_int_equal(plan.n_roles, 1);
+        else
+            assert_true(err.message[0] != '\0' && err.retryable);
+        aws_plan_deinit(&plan);
+        if (all_succeeded) {
+            assert_int_equal(rc, 0);
+            assert_true(failed > 10);
+            return;
+        }
+    }
+    fail_msg("more than 200 allocations");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(profiles_become_plans, setup, teardown),
         cmocka_unit_test_setup_teardown(the_order_is_botocores, setup, teardown),
+        cmocka_unit_test_setup_teardown(out_of_memory_is_an_error, setup, teardown),
         cmocka_unit_test_setup_teardown(files_are_where_the_environment_says, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
