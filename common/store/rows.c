@@ -33,10 +33,12 @@ static const struct pg_statement lock_parents_of_rows = {
  * slot. */
 static const struct pg_statement lock_limited_destinations = {
     "rows_lock_destinations",
-    /* OFFSET 0: asked for each limited destination, so not at all where there is none */
+    /* OFFSET 0: asked for each limited destination, so not at all where there is none. (SELECT $1) hides the
+     * ids from the planner, which would otherwise plan anew for every batch, at more than the statement
+     * costs. */
     "SELECT c.id FROM destinations c"
     " WHERE c.max_concurrent IS NOT NULL AND EXISTS (SELECT FROM backup_destinations d"
-    "  WHERE d.id = ANY ($1::int[]) AND d.destination_id = c.id OFFSET 0)"
+    "  WHERE d.id = ANY ((SELECT $1::int[])::int[]) AND d.destination_id = c.id OFFSET 0)"
     " ORDER BY c.id FOR UPDATE OF c",
     1};
 
