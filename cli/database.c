@@ -141,7 +141,8 @@ static const struct flag update_flags[] = {{"name", "NAME", "a new name", "name"
 static const struct command commands[] = {
     {"add", "NAME", "Add a source of backups",
      "A command is given after --: backupctl database add NAME --type command -- PROGRAM ARGUMENT...\n"
-     "It runs without a shell; what it writes to its standard output is the backup.",
+     "It runs without a shell; what it writes to its standard output is the backup. Of the worker's environment it\n"
+     "gets PATH, HOME and the like, and the variables that the worker's BM_COMMAND_ENVIRONMENT names.",
      1, 1, true, true, CATALOG_DATABASE, add_flags, run_add},
     {"list", "", "List the databases", NULL, 0, 0, false, true, CATALOG_DATABASE, NULL, run_list},
     {"show", "NAME", "Show a database and its destinations", NULL, 1, 1, false, true, CATALOG_DATABASE, NULL,

@@ -28,6 +28,7 @@ static struct {
     struct peer peer;
     const struct reply *replies;
     bool used[MAX_REPLIES];
+    const char *after[MAX_REPLIES]; /* the reply is held back until the log has this */
     bool closed;
 } t;
 
@@ -69,7 +70,11 @@ static void serve(struct peer_conn *c)
         size_t n = strlen(c->peer->log);
         snprintf(c->peer->log + n, sizeof c->peer->log - n, "%s %s %s%s%s%s%s\n", c->method, c->target, token,
                  namespace[0] ? " in " : "", namespace, c->body_size ? " " : "", c->body_size ? c->body : "");
+        pthread_cond_broadcast(&c->peer->changed);
         const struct reply *reply = find_reply(c->target);
+        while (reply && t.after[reply - t.replies] &&
+               strstr(c->peer->log, t.after[reply - t.replies]) == NULL)
+            pthread_cond_wait(&c->peer->changed, &c->peer->mutex);
         pthread_mutex_unlock(&c->peer->mutex);
         if (reply && reply->status == 0) {
             peer_wait_gone(c);
@@ -299,6 +304,31 @@ static void one_login_for_all(void **state)
     assert_int_equal(times_asked(LOGIN), 2);
 }
 
+/* A refusal of the first token that comes when the second is there already: no third. */
+static void a_late_refusal_is_not_of_the_new_token(void **state)
+{
+    (void)state;
+    static const struct reply replies[] = {{LOGIN, 200, AUTH("t0ken-1", 3600)},
+                                           {LOGIN, 200, AUTH("t0ken-2", 3600)},
+                                           {READ, 403, DENIED},
+                                           {READ, 200, SECRET},
+                                           {"/v1/kv/data/other", 403, DENIED},
+                                           {"/v1/kv/data/other", 200, SECRET},
+                                           {0}};
+    struct answer a, b;
+    log_in_by_approle();
+    script(replies);
+    t.after[2] = "other t0ken-1";
+    t.after[4] = READ " t0ken-2";
+    ask(&a, "vault:kv/shop#password");
+    ask(&b, "vault:kv/other#password");
+    while (a.n == 0 || b.n == 0)
+        uv_run(&t.loop, UV_RUN_ONCE);
+    assert_string_equal(b.secret, "hunter2");
+    assert_int_equal(times_asked(LOGIN), 2);
+    assert_int_equal(times_asked("/v1/kv/data/other"), 2);
+}
+
 static void write_token(const char *text)
 {
     FILE *f = fopen(token_path, "w");
@@ -508,6 +538,7 @@ int main(void)
         TEST(those_who_ask_at_once_share_a_fetch),
         TEST(approle_logs_in_and_again_after_a_refusal),
         TEST(one_login_for_all),
+        TEST(a_late_refusal_is_not_of_the_new_token),
         TEST(kubernetes_and_token_files),
         TEST(a_token_file_is_read_again_after_a_refusal),
         TEST(a_given_token_is_final),
