@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "api.h"
+#include "base/core_dump.h"
 #include "base/log.h"
 
 /* Looks at files run in libuv's thread pool; a dead mount may hold several of its threads. */
@@ -54,6 +55,7 @@ int main(int argc, char **argv)
     struct settings settings = {0};
     struct error err = {0};
     int next;
+    core_dump_forbid();
     int rc = settings_load(&settings, SETTINGS_API, argc, argv, &next, &err);
     if (rc == 0 && next < argc) {
         bool help = strcmp(argv[next], "--help") == 0;

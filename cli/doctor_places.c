@@ -9,12 +9,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "artifact/child_environment.h"
 #include "auth/secret.h"
 #include "catalog_commands.h"
 #include "copies.h"
 #include "doctor.h"
-
-extern char **environ;
 
 static const char *text_of(const json_t *row, const char *column)
 {
@@ -24,19 +23,23 @@ static const char *text_of(const json_t *row, const char *column)
 
 /* --- programs --- */
 
-/* The first line that `program --version` prints. False: it can't be run. */
-static bool version_of(const char *program, char *out, size_t size)
+/* The first line that `program --version` prints. False: it can't be run. type: of the sources it is for. */
+static bool version_of(const char *program, const char *type, char *out, size_t size)
 {
     int ends[2];
-    if (pipe(ends))
+    char **environment = child_environment_new(&(struct source){.db_type = type}, NULL);
+    if (environment == NULL || pipe(ends)) {
+        child_environment_free(environment);
         return false;
+    }
     char *argv[] = {(char *)program, "--version", NULL};
     posix_spawn_file_actions_t actions;
     pid_t child;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
     posix_spawn_file_actions_addclose(&actions, ends[0]);
-    int failed = posix_spawnp(&child, program, &actions, NULL, argv, environ);
+    int failed = posix_spawnp(&child, program, &actions, NULL, argv, environment);
+    child_environment_free(environment);
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
     size_t used = 0;
@@ -65,7 +68,7 @@ static int64_t count_sources(struct doctor *d, const char *type)
 static bool check_program(struct doctor *d, const char *check, const char *program, const char *type,
                           const char *advice, char *version, size_t size)
 {
-    if (version_of(program, version, size)) {
+    if (version_of(program, type, version, size)) {
         doctor_find(d, DOCTOR_OK, check, NULL, "%s", version);
         return true;
     }

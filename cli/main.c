@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/core_dump.h"
 #include "base/log.h"
 #include "cli.h"
 
@@ -166,6 +167,7 @@ int main(int argc, char **argv)
 {
     if (setlocale(LC_CTYPE, "C.UTF-8") == NULL)
         setlocale(LC_CTYPE, "");
+    core_dump_forbid();
     signal(SIGPIPE, SIG_IGN); /* a lost connection is an error code; a closed stdout too */
     struct cli cli = {0};
     if (uv_loop_init(&cli.loop)) {

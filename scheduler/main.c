@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/core_dump.h"
 #include "base/settings.h"
 #include "scheduler.h"
 
@@ -52,6 +53,7 @@ static int run(const struct settings *settings, bool once)
 
 int main(int argc, char **argv)
 {
+    core_dump_forbid();
     if (take_flag(&argc, argv, "--help") || take_flag(&argc, argv, "-h")) {
         help();
         return 0;

@@ -7,7 +7,8 @@ import tempfile
 
 import pytest
 
-from harness.processes import SANITIZER_ENV, become_subreaper, children, command_of
+from harness.processes import SANITIZER_ENV, become_subreaper, children, command_of, long_lived
+from harness.rados_gateway import RadosGateway
 from harness.servers import Postgres, Redis
 from harness.system import Programs, System
 from harness.waiting import wait_for as wait_for_function
@@ -51,6 +52,16 @@ def own_postgres(tmp):
     server = Postgres(os.path.join(tmp, "pg")).create().start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def gateway(session_dir):
+    """Ceph's RADOS gateway: an S3 store with four users. Lives as long as the session, as many buckets as you like."""
+    server = RadosGateway(os.path.join(session_dir, "rgw"))
+    try:
+        yield server.start()
+    finally:
+        server.stop()
 
 
 @pytest.fixture
@@ -141,7 +152,7 @@ def finish(system):
         found = {}
         for pid in children(os.getpid()):
             command = command_of(pid)
-            if pid in known or "bin/postgres" in command or "redis-server" in command:
+            if pid in known or pid in long_lived or "bin/postgres" in command or "redis-server" in command:
                 continue
             try:
                 if os.waitpid(pid, os.WNOHANG)[0] == pid:

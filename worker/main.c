@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/core_dump.h"
 #include "base/log.h"
 #include "base/settings.h"
 #include "worker.h"
@@ -40,6 +41,7 @@ int main(int argc, char **argv)
     struct worker worker;
     uv_loop_t loop;
     int next;
+    core_dump_forbid();
     int rc = settings_load(&settings, SETTINGS_WORKER, argc, argv, &next, &err);
     if (rc == 0 && next < argc) {
         if (strcmp(argv[next], "--help") == 0) {

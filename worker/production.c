@@ -165,6 +165,7 @@ void production_start(struct worker *w, const struct row_judged *row, struct sha
                                            .source = row->source,
                                            .pg_dump = s->pg_dump,
                                            .tar = s->tar,
+                                           .command_environment = s->command_environment,
                                            .secrets = w->access->secrets,
                                            .legacy_key_ref = s->legacy_encryption_key_ref,
                                            .staging_dir = s->staging_dir,

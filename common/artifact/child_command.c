@@ -5,10 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "artifact/child_environment.h"
 
 /* Growing NULL-terminated array of strings; NULL words and failed allocations set failed. */
 struct words {
@@ -123,51 +124,10 @@ static void command_argv(struct words *argv, const struct source *source)
         argv->failed = true;
 }
 
-/* The value when entry is "name=value", else NULL. */
-static const char *value_of(const char *entry, const char *name)
-{
-    size_t n = strlen(name);
-    return strncmp(entry, name, n) == 0 && entry[n] == '=' ? entry + n + 1 : NULL;
-}
-
-static bool is_withheld(const char *entry, const struct source *source)
-{
-    if (strncmp(entry, "BM_", 3) == 0 || value_of(entry, "PGPASSWORD"))
-        return true;
-    const char *ref = source->password_ref;
-    return ref && strncmp(ref, "env:", 4) == 0 && value_of(entry, ref + 4);
-}
-
-static void build_env(struct words *env, const struct source *source)
-{
-    bool is_dump = source_kind(source) == SOURCE_POSTGRESQL;
-    bool own_words = is_dump || source_kind(source) == SOURCE_DIRECTORY; /* we read its messages */
-    bool has_timeout = false;
-    for (char **p = environ; p && *p; p++) {
-        if (is_withheld(*p, source) || (source_has_password(source) && value_of(*p, "PGPASSFILE")))
-            continue;
-        if (own_words && (value_of(*p, "LC_ALL") || value_of(*p, "LC_MESSAGES") || value_of(*p, "LANGUAGE")))
-            continue;
-        has_timeout |= value_of(*p, "PGCONNECT_TIMEOUT") != NULL;
-        words_add(env, *p);
-    }
-    if (own_words)
-        words_add(env, "LC_MESSAGES=C");
-    if (source_has_password(source)) {
-        char entry[64];
-        snprintf(entry, sizeof entry, "PGPASSFILE=/proc/self/fd/%d", CHILD_PASSFILE_FD);
-        words_add(env, entry);
-    }
-    if (is_dump && !has_timeout)
-        words_add(env, "PGCONNECT_TIMEOUT=30");
-    if (env->n == 0) /* an empty list would mean: inherit */
-        words_add(env, "LC_MESSAGES=C");
-}
-
 int child_command_init(struct child_command *command, const struct source *source, const char *pg_dump,
-                       const char *tar, struct error *err)
+                       const char *tar, const char *command_environment, struct error *err)
 {
-    struct words argv = {0}, env = {0};
+    struct words argv = {0};
     switch (source_kind(source)) {
     case SOURCE_POSTGRESQL:
         pg_dump_argv(&argv, source, pg_dump);
@@ -180,13 +140,13 @@ int child_command_init(struct child_command *command, const struct source *sourc
         command_argv(&argv, source);
         break;
     }
-    build_env(&env, source);
-    if (argv.failed || env.failed) {
+    char **env = child_environment_new(source, command_environment);
+    if (argv.failed || env == NULL) {
         words_free(argv.at);
-        words_free(env.at);
+        child_environment_free(env);
         return error_set(err, ERROR_SYSTEM, true, "out of memory");
     }
-    *command = (struct child_command){.argv = argv.at, .env = env.at};
+    *command = (struct child_command){.argv = argv.at, .env = env};
     const char *slash = strrchr(argv.at[0], '/');
     snprintf(command->name, sizeof command->name, "%s", slash ? slash + 1 : argv.at[0]);
     return 0;
@@ -195,7 +155,7 @@ int child_command_init(struct child_command *command, const struct source *sourc
 void child_command_deinit(struct child_command *command)
 {
     words_free(command->argv);
-    words_free(command->env);
+    child_environment_free(command->env);
     *command = (struct child_command){0};
 }
 

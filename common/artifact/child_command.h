@@ -2,9 +2,7 @@
  * What is executed for a source: argument vector, environment, and the password file of pg_dump.
  *
  * No secret stands in either. pg_dump reads its password from PGPASSFILE, an anonymous memory file that the
- * child inherits as descriptor CHILD_PASSFILE_FD. The environment is this program's, without its own BM_
- * settings (they hold connection strings), without PostgreSQL's password variables and without the variable
- * that an env: password reference names.
+ * child inherits as descriptor CHILD_PASSFILE_FD. What is in the environment: child_environment.h.
  */
 #pragma once
 
@@ -23,7 +21,7 @@ struct child_command {
 
 /* Not for SOURCE_FILE. The source has passed source_check. On error command needs no deinit. */
 int child_command_init(struct child_command *command, const struct source *source, const char *pg_dump,
-                       const char *tar, struct error *err);
+                       const char *tar, const char *command_environment, struct error *err);
 void child_command_deinit(struct child_command *command);
 
 /* A close-on-exec memory file that libpq takes as a password file for any server. ERROR_INPUT for a password

@@ -647,7 +647,8 @@ int producer_start(struct producer_request *request, struct producer **ret_produ
     }
     p->drain.digester = digester;
     if (kind != SOURCE_FILE) {
-        rc = child_command_init(&p->command, source, request->pg_dump, request->tar, err);
+        rc = child_command_init(&p->command, source, request->pg_dump, request->tar,
+                                request->command_environment, err);
         if (rc) {
             producer_free(p);
             return rc;

@@ -35,7 +35,8 @@ struct producer_request {
     struct source source;
     const char *pg_dump; /* programs to run: name or path */
     const char *tar;
-    struct secrets *secrets; /* where its password is asked for */
+    const char *command_environment; /* see child_environment.h; NULL = none */
+    struct secrets *secrets;         /* where its password is asked for */
     const char
         *legacy_key_ref; /* BM_LEGACY_ENCRYPTION_KEY_REF, for source.password_encrypted; NULL or "" = none */
     const char *staging_dir;

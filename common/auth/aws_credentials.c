@@ -414,6 +414,11 @@ void aws_credentials_cache_use(struct aws_credentials_cache *cache, const struct
     cache->wall_ms = wall_ms;
 }
 
+const struct aws_timing *aws_credentials_cache_timing(const struct aws_credentials_cache *cache)
+{
+    return cache->timing;
+}
+
 void aws_credentials_cache_close(struct aws_credentials_cache *cache, void (*on_closed)(void *data),
                                  void *data)
 {

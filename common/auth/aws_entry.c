@@ -84,7 +84,7 @@ bool aws_entry_survives(struct aws_entry *entry, const struct error *err, int64_
         entry->too_old_ms = entry->keys.expires_at_ms;
     } else
         entry->due_ms = entry->too_old_ms = now_ms + extension_ms();
-    log_warn("AWS credentials: %.100s: can't be fetched anew: %s; using those at hand, asking again in %d s",
-             entry->keys.source, err->message, (int)((entry->due_ms - now_ms) / SECOND));
+    log_warn("AWS credentials can't be fetched anew: %s; using those at hand (%.100s), asking again in %d s",
+             err->message, entry->keys.source, (int)((entry->due_ms - now_ms) / SECOND));
     return true;
 }

@@ -29,7 +29,7 @@
 const struct aws_timing aws_timing_default = {
     .metadata_timeout_ms = 1000,
     .container_timeout_ms = 2000,
-    .sts_timeout_ms = 20000,
+    .service_timeout_ms = 20000,
     .retry_delay_ms = 1000,
 };
 
@@ -92,7 +92,6 @@ static int prepare(void *data, struct aws_call_request *request, struct error *e
     case FETCH_ENDING:
         break;
     }
-    assert(!"a state without a question");
     return error_set(err, ERROR_SYSTEM, false, "a state without a question");
 }
 
@@ -178,7 +177,7 @@ static struct aws_call_ask question(struct aws_fetch *f)
     else if (f->state == FETCH_WEB_IDENTITY || f->state == FETCH_ROLE) {
         ask.proxy = HTTP_PROXY_ENVIRONMENT;
         ask.ca_file = aws_environment(AWS_CA_BUNDLE);
-        ask.total_timeout_ms = f->timing->sts_timeout_ms;
+        ask.total_timeout_ms = f->timing->service_timeout_ms;
     } else {
         ask.tries = 1;
         ask.total_timeout_ms = f->timing->metadata_timeout_ms;
@@ -242,7 +241,6 @@ static void go_to_base(struct aws_fetch *f)
         go(f, FETCH_METADATA_TOKEN);
         return;
     }
-    assert(!"a base without a way");
 }
 
 static void on_start(uv_timer_t *timer)

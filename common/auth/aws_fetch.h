@@ -9,7 +9,7 @@
 struct aws_timing {
     int64_t metadata_timeout_ms;  /* one try */
     int64_t container_timeout_ms; /* three tries */
-    int64_t sts_timeout_ms;       /* three tries */
+    int64_t service_timeout_ms;   /* STS, Secrets Manager: three tries */
     int64_t retry_delay_ms;
 };
 extern const struct aws_timing aws_timing_default;

@@ -13,7 +13,7 @@
 
 #include "auth/aws_answer.h"
 #include "auth/aws_call.h"
-#include "auth/aws_credentials.h"
+#include "auth/aws_credentials_internal.h"
 #include "auth/aws_endpoint.h"
 #include "auth/aws_environment.h"
 #include "auth/aws_plan.h"
@@ -213,11 +213,12 @@ static void on_credentials(void *data, const struct aws_credentials *credentials
         return;
     }
     snprintf(f->access_key_id, sizeof f->access_key_id, "%s", credentials->access_key_id);
+    const struct aws_timing *timing = aws_credentials_cache_timing(f->aws);
     struct aws_call_ask ask = {.http = f->http,
                                .what = f->what,
                                .tries = TRIES,
-                               .delay_ms = DELAY_MS,
-                               .total_timeout_ms = TIMEOUT_MS,
+                               .delay_ms = timing->retry_delay_ms,
+                               .total_timeout_ms = timing->service_timeout_ms,
                                .ca_file = aws_environment(AWS_CA_BUNDLE),
                                .sign_with = credentials,
                                .region = f->region,

@@ -77,6 +77,8 @@ static const struct option_row options[] = {
      "several, comma-separated, while keys are changed: the first encrypts"},
     {"BM_LEGACY_ENCRYPTION_KEY_REF", TEXT, AT(legacy_encryption_key_ref), SETTINGS_WORKER | SETTINGS_CLI,
      false, "", 0, 0, "where the older system's ENCRYPTION_KEY lives, for its encrypted passwords"},
+    {"BM_COMMAND_ENVIRONMENT", TEXT, AT(command_environment), SETTINGS_WORKER, false, "", 0, 0,
+     "variables that databases of type command get besides the usual ones (PATH, HOME, ...), comma-separated"},
     {"BM_PG_DUMP", TEXT, AT(pg_dump), SETTINGS_WORKER | SETTINGS_CLI, false, "pg_dump", 0, 0,
      "pg_dump to run"},
     {"BM_TAR", TEXT, AT(tar), SETTINGS_WORKER | SETTINGS_CLI, false, "tar", 0, 0, "tar to run"},

@@ -30,6 +30,7 @@ struct settings {
     char *credentials_default;
     char *encryption_key_ref;        /* references, comma-separated; the first key encrypts */
     char *legacy_encryption_key_ref; /* the older system's ENCRYPTION_KEY (Fernet) */
+    char *command_environment;       /* names of variables, comma-separated */
     char *pg_dump;                   /* path or name of the dump programs */
     char *tar;
     enum log_level log_level;

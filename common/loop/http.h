@@ -31,7 +31,8 @@ struct http_options {
     int max_connections;        /* kept open in all, default 256 */
 };
 
-/* curl_global_init is done here, once per process. */
+/* curl_global_init is done here, once per process; SIGPIPE is ignored unless the program handles it. options
+ * NULL: the defaults. ERROR_SYSTEM. */
 int http_client_new(uv_loop_t *loop, const struct http_options *options, struct http_client **ret_client,
                     struct error *err);
 /* Requests under way or waiting get ERROR_CANCELLED from the loop; on_closed (may be NULL) runs from the loop
@@ -70,7 +71,8 @@ struct http_response {
  *                      retryable, and says what to do: ca_file), connection broken or answer cut short
  *   ERROR_TIMEOUT      one of the three bounds
  *   ERROR_LIMIT        the answer is longer than response_max; not retryable
- *   ERROR_PROTOCOL     not HTTP, a header block over 64 KiB; retryable
+ *   ERROR_PROTOCOL     not HTTP, a header block over 64 KiB, more than 32 answers 1xx; retryable
+ *   ERROR_INPUT        ca_file can't be read or holds no certificate; not retryable
  *   ERROR_IO           body_fd can't be read, or ends before body_size (ERROR_CORRUPT)
  *   ERROR_CANCELLED    http_cancel or http_client_close
  *   what on_body returned, ERROR_SYSTEM
@@ -102,7 +104,8 @@ struct http_ask {
     size_t response_max; /* default 1 MiB */
     int (*on_body)(void *data, const void *bytes, size_t size, struct error *err);
 
-    const char *ca_file; /* PEM; NULL = the system's */
+    const char *ca_file; /* PEM, trusted instead of the system's; NULL = the system's. A changed file is seen
+                            within a minute */
     enum http_proxy proxy;
     int64_t connect_timeout_ms, stall_timeout_ms, total_timeout_ms; /* 0 = the client's; total: none */
 
@@ -113,10 +116,13 @@ struct http_ask {
 };
 
 /* done runs exactly once from the loop, never before return; or a negative code is returned and done never
- * runs (ERROR_INPUT: a URL that isn't http:// or https://, CR or LF in a header; ERROR_SYSTEM). *ret_request
- * is valid until done. */
+ * runs (ERROR_INPUT: a URL that isn't http:// or https://, or holds a user name, a blank, a control character
+ * or '#'; a header that isn't "Name: value" or holds CR or LF; a method that isn't upper-case letters.
+ * ERROR_SYSTEM. ERROR_CANCELLED: the client is being closed). *ret_request (may be NULL) is valid until done
+ * has returned. */
 int http_start(struct http_client *client, const struct http_ask *ask, struct http_request **ret_request,
                struct error *err);
 
-/* Ends the request soon: done runs from the loop with ERROR_CANCELLED. From any callback of the loop. */
+/* Ends the request soon: done runs from the loop with ERROR_CANCELLED. From any callback of the loop, on_body
+ * and done included; does nothing once it has ended. */
 void http_cancel(struct http_request *request);

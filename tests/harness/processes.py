@@ -15,6 +15,8 @@ SANITIZER_ENV = {
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
 }
 
+long_lived = set()  # pids of servers that stay when a test ends
+
 
 def become_subreaper():
     """From now on orphans of our programs become our children, so that leftovers can be seen."""

@@ -8,6 +8,7 @@
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "storage/s3/ask.h"
 #include "storage/s3/config_members.h"
 #include "storage/s3/document.h"
 #include "storage/s3/learned.h"
@@ -30,7 +31,7 @@ enum call_state {
 struct s3_call {
     struct s3_session *session;
     struct s3_ask ask; /* its strings and arrays are copies */
-    char *strings;
+    void *memory;
     enum call_state state;
     int tries;
     bool region_repaired, clock_repaired, token_repaired, has_token;
@@ -57,9 +58,7 @@ void s3_call_set_backoff(int64_t base_ms, int64_t cap_ms)
 static void on_timer_closed(uv_handle_t *handle)
 {
     struct s3_call *call = handle->data;
-    free((struct sigv4_query *)call->ask.query);
-    free((struct sigv4_header *)call->ask.headers);
-    free(call->strings);
+    free(call->memory);
     free(call);
 }
 
@@ -194,13 +193,18 @@ static void begin_again(struct s3_call *call)
         fail(call, &err);
 }
 
+static void end_cancelled(struct s3_call *call)
+{
+    struct error err;
+    error_set(&err, ERROR_CANCELLED, true, "cancelled");
+    fail(call, &err);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct s3_call *call = timer->data;
     if (call->state == CALL_CANCELLED) {
-        struct error err;
-        error_set(&err, ERROR_CANCELLED, true, "cancelled");
-        fail(call, &err);
+        end_cancelled(call);
         return;
     }
     assert(call->state == CALL_WAITING);
@@ -306,8 +310,6 @@ static enum s3_error_class class_of(const struct s3_call *call, const struct htt
 static bool take_up_again(struct s3_call *call, enum s3_error_class class,
                           const struct http_response *response, const struct error *err)
 {
-    if (call->cancelled)
-        return false;
     switch (class) {
     case S3_ERROR_TRANSIENT:
         return try_again(call, err);
@@ -380,6 +382,10 @@ static void judge(struct s3_call *call, const struct http_response *response)
         finish(call, &answer, NULL);
         return;
     }
+    if (call->cancelled) {
+        end_cancelled(call);
+        return;
+    }
     struct error err;
     enum s3_error_class class = explain(call, response, answer.request_id, &err);
     if (!take_up_again(call, class, response, &err))
@@ -396,71 +402,20 @@ static void on_response(void *data, const struct http_response *response, const 
 {
     struct s3_call *call = data;
     call->request = NULL;
-    if (call->state == CALL_LOCATING) {
-        call->locate = false;
-        call->document = (struct s3_document){0};
-        if (err && err->code == ERROR_CANCELLED)
-            fail(call, &(struct error){.code = ERROR_CANCELLED, .retryable = true, .message = "cancelled"});
-        else if (response && !call->cancelled && learn_region(call, response))
-            begin_again(call);
-        else
-            finish(call, NULL, &call->err);
-    } else if (response) {
+    bool located = call->state == CALL_LOCATING;
+    call->locate = false;
+    if (response && !located) {
         judge(call, response);
-    } else if (call->cancelled || !worth_another_try(err) || !try_again(call, err)) {
+    } else if (call->cancelled) {
+        end_cancelled(call);
+    } else if (located && response && learn_region(call, response)) {
+        begin_again(call);
+    } else if (located) {
+        finish(call, NULL, &call->err);
+    } else if (!worth_another_try(err) || !try_again(call, err)) {
         struct error own = *err;
         fail(call, &own);
     }
-}
-
-/* The beginning: everything that was asked is copied. */
-
-static size_t size_of(const char *text)
-{
-    return text ? strlen(text) + 1 : 0;
-}
-
-static const char *copy(char **at, const char *text)
-{
-    if (text == NULL)
-        return NULL;
-    char *start = *at;
-    *at = stpcpy(start, text) + 1;
-    return start;
-}
-
-static int copy_ask(struct s3_call *call, const struct s3_ask *ask, struct error *err)
-{
-    size_t size = 1 + size_of(ask->operation) + size_of(ask->method) + size_of(ask->key) +
-                  size_of(ask->payload_hash) + size_of(ask->expect_root);
-    for (int i = 0; i < ask->n_query; i++)
-        size += size_of(ask->query[i].name) + size_of(ask->query[i].value);
-    for (int i = 0; i < ask->n_headers; i++)
-        size += size_of(ask->headers[i].name) + size_of(ask->headers[i].value);
-    struct sigv4_query *query = calloc((size_t)ask->n_query + 1, sizeof *query);
-    struct sigv4_header *headers = calloc((size_t)ask->n_headers + 1, sizeof *headers);
-    call->ask = *ask;
-    call->ask.query = query;
-    call->ask.headers = headers;
-    call->strings = malloc(size);
-    if (query == NULL || headers == NULL || call->strings == NULL)
-        return error_set(err, ERROR_SYSTEM, true, "out of memory");
-
-    char *at = call->strings;
-    call->ask.operation = copy(&at, ask->operation);
-    call->ask.method = copy(&at, ask->method);
-    call->ask.key = copy(&at, ask->key);
-    call->ask.payload_hash = copy(&at, ask->payload_hash);
-    call->ask.expect_root = copy(&at, ask->expect_root);
-    for (int i = 0; i < ask->n_query; i++) {
-        query[i].name = copy(&at, ask->query[i].name);
-        query[i].value = copy(&at, ask->query[i].value);
-    }
-    for (int i = 0; i < ask->n_headers; i++) {
-        headers[i].name = copy(&at, ask->headers[i].name);
-        headers[i].value = copy(&at, ask->headers[i].value);
-    }
-    return 0;
 }
 
 int s3_call_start(struct s3_session *session, const struct s3_ask *ask, struct s3_call **ret_call,
@@ -473,7 +428,7 @@ int s3_call_start(struct s3_session *session, const struct s3_ask *ask, struct s
     call->tries = 1;
     uv_timer_init(session->loop, &call->timer);
     call->timer.data = call;
-    int rc = copy_ask(call, ask, err);
+    int rc = s3_ask_copy(ask, &call->ask, &call->memory, err);
     if (rc == 0)
         rc = begin(call, err);
     if (rc < 0) {

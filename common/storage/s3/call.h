@@ -3,10 +3,11 @@
  * clock of its server, errors by class (protocol: S3's error codes first, status second), and a few tries of
  * its own.
  *
- *   CREDENTIALS ──► SEND ──► judged ──┬─ success, or final error ──► done
- *        ▲            ▲               ├─ transient: backoff with jitter or Retry-After ──► WAIT ──►
- * CREDENTIALS └────────────┴───────────────┴─ wrong region, skewed clock, expired token: repaired once each,
- * again at once
+ *   CREDENTIALS ──► SENT ──► judged ──┬─ success, or final error ──► done
+ *        ▲                           ├─ transient: WAITING (backoff with jitter, or Retry-After) ──┐
+ *        │                           ├─ skewed clock, expired token: repaired once each ─────────┤
+ *        │                           └─ wrong region: repaired once, if need be by LOCATING ──────┤
+ *        └──────────────────────────────────────────────────────────────────────┘
  *
  * The tries here (3 in all) bridge a hiccup in one part of a long upload; the row's own attempts come on top.
  * A Retry-After beyond S3_CALL_MAX_WAIT_MS is not waited for here: the error carries it (retry_after_ms).
@@ -79,14 +80,16 @@ struct s3_ask {
     bool fresh_connection; /* http.h: for what must not be carried out twice */
     _Atomic uint64_t *bytes_sent;
     /* answer: NULL when no answer came. err: NULL for 2xx; else classed, message with status, code, request
-     * id and bucket, e.g. "PutObject to bucket 'b': 403 AccessDenied: Access Denied. (request 17A...)". */
+     * id and bucket, e.g. "PutObject in bucket 'b': 403 AccessDenied: Access Denied.; <way out> (request
+     * 17A...)". */
     void (*done)(void *data, const struct s3_answer *answer, const struct error *err);
     void *data;
 };
 
 int s3_call_start(struct s3_session *session, const struct s3_ask *ask, struct s3_call **ret_call,
                   struct error *err);
-void s3_call_cancel(struct s3_call *call); /* done runs from the loop with ERROR_CANCELLED */
+/* done runs from the loop: with ERROR_CANCELLED, or with success when the answer was there already. */
+void s3_call_cancel(struct s3_call *call);
 
 /* For tests: backoff between tries; default 500 and 8000. */
 void s3_call_set_backoff(int64_t base_ms, int64_t cap_ms);

@@ -2,16 +2,18 @@
  * What an S3 destination says of itself: presets of the four storage types, overridden by its storage_config.
  * Pure.
  *
- * storage_config members (all but bucket optional):
- *   bucket, region, endpoint ("https://host[:port]"), prefix (used when rows are made, not here), profile,
- *   addressing "path" | "virtual", ca_file (absolute path), credentials_ref,
- *   access_key_id / secret_access_key / session_token (sealed configurations only),
- *   storage_class, sse "AES256" | "aws:kms" | "aws:kms:dsse" | "customer", sse_kms_key_id, sse_kms_context
- * (object), sse_bucket_key (bool), sse_customer_key_ref, object_lock_mode "GOVERNANCE" | "COMPLIANCE",
- *   object_lock_days (number), object_lock_legal_hold (bool), tags (object of strings),
- * expected_bucket_owner, checksum "crc32c" | "md5" | "none", conditional_write (bool), part_size (bytes or
- * "64MiB"), max_parts, multipart_threshold (the same), parallel_parts (1..32), max_requests (1..1024),
- * read_back (bool) An unknown member is an error that names it and lists the known ones.
+ * storage_config members (all but bucket optional; null = not said):
+ *
+ *   where     bucket, region, endpoint ("https://host[:port]"), addressing "path" | "virtual",
+ *             ca_file (absolute path), expected_bucket_owner, prefix (for making rows, not used here)
+ *   who       credentials_ref, profile; sealed only: access_key_id, secret_access_key, session_token
+ *   how       storage_class, tags (object of strings), sse_kms_key_id, sse_kms_context (object of strings),
+ *             sse "AES256" | "aws:kms" | "aws:kms:dsse" | "customer", sse_bucket_key, sse_customer_key_ref,
+ *             object_lock_mode "GOVERNANCE" | "COMPLIANCE", object_lock_days, object_lock_legal_hold
+ *   checks    checksum "crc32c" | "md5" | "none", conditional_write, read_back
+ *   transfer  part_size, multipart_threshold (bytes, or "64MiB"), max_parts, parallel_parts, max_requests
+ *
+ * An unknown member is an error that names it and lists the known ones.
  */
 #pragma once
 

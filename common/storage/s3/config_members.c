@@ -21,7 +21,8 @@ struct member {
     bool (*is_valid)(const char *text);
     const char *choices; /* separated by blanks */
     int64_t min, max;
-    bool sealed; /* not offered to people: only encrypted configurations hold it */
+    bool sealed;       /* not offered to people: only encrypted configurations hold it */
+    bool may_be_empty; /* "" says nothing */
 };
 
 static bool is_bucket(const char *text)
@@ -44,11 +45,10 @@ static bool is_absolute_path(const char *text)
     return *text == '/' && strlen(text) < 4096;
 }
 
-/* A beginning of keys: as a key, but it may end in '/'. */
+/* A beginning of keys: as a key, but '/' may stand at both its ends (rows are made without them). */
 static bool is_prefix(const char *text)
 {
-    size_t n = strlen(text);
-    if (n > 900 || *text == '/')
+    if (strlen(text) > 900)
         return false;
     for (const char *at = text; *at; at += at[strcspn(at, "/")] ? strcspn(at, "/") + 1 : strcspn(at, "/")) {
         size_t size = strcspn(at, "/");
@@ -99,8 +99,9 @@ static const struct member members[] = {
     {.name = "prefix",
      .kind = TEXT,
      .offset = AT(prefix),
-     .may_be = "the beginning of keys, such as \"backups/\", without '/' in front or '..'",
-     .is_valid = is_prefix},
+     .may_be = "the beginning of keys, such as \"backups/\", without '..'",
+     .is_valid = is_prefix,
+     .may_be_empty = true},
     {.name = "profile",
      .kind = TEXT,
      .offset = AT(profile),
@@ -250,6 +251,8 @@ static bool is_choice(const char *choices, const char *text)
 static bool read_text(const struct member *member, const json_t *value, const char **out)
 {
     const char *text = json_string_value(value);
+    if (text && *text == '\0' && json_string_length(value) == 0 && member->may_be_empty)
+        return true;
     if (text == NULL || *text == '\0' || strlen(text) != json_string_length(value))
         return false;
     if (!s3_text_is_clean(text, TEXT_MAX) || (member->is_valid && !member->is_valid(text)) ||

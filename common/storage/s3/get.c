@@ -211,6 +211,8 @@ static bool parse_content_range(const char *text, uint64_t *ret_first, uint64_t 
            *ret_first <= last && last < *ret_size;
 }
 
+static const char changed[] = "the object was changed while it was read";
+
 /* What the answer says of the object; what was taken for granted must be so. NULL, or what is wrong. */
 static const char *check_answer(struct s3_get *self, const struct s3_answer *answer)
 {
@@ -226,10 +228,12 @@ static const char *check_answer(struct s3_get *self, const struct s3_answer *ans
     if (first != began)
         return "another range came than was asked for";
     if (self->size != SIZE_UNKNOWN && size != self->size)
-        return "the object's size changed while it was read";
+        return changed;
     if (self->arrived == 0 && size > began)
         return "a range came without any bytes";
     const char *etag = response->header(response, "etag");
+    if (*self->etag && etag && strcmp(etag, self->etag) != 0)
+        return changed;
     if (self->size == SIZE_UNKNOWN && etag && strlen(etag) < sizeof self->etag)
         memcpy(self->etag, etag, strlen(etag) + 1);
     self->size = size;
@@ -241,7 +245,9 @@ static const char *check_answer(struct s3_get *self, const struct s3_answer *ans
 static void take_answer(struct s3_get *self, const struct s3_answer *answer)
 {
     const char *wrong = check_answer(self, answer);
-    if (wrong)
+    if (wrong == changed)
+        fail(self, ERROR_CONFLICT, false, changed);
+    else if (wrong)
         fail(self, ERROR_PROTOCOL, true, wrong);
     else if (self->direct)
         go_on(self);
@@ -276,7 +282,7 @@ static void judge(struct s3_get *self, const struct s3_answer *answer, const str
     else if (answer && answer->status == 416 && self->size == SIZE_UNKNOWN && !self->whole)
         take_unsatisfiable(self);
     else if (answer && answer->status == 412)
-        fail(self, ERROR_CONFLICT, false, "the object was changed while it was read");
+        fail(self, ERROR_CONFLICT, false, changed);
     else if (!can_resume(self, answer, err))
         finish(self, err);
     else if (self->size == SIZE_UNKNOWN)

@@ -165,13 +165,16 @@ static inline int64_t fake_wall_ms(void)
     return fake_now_ms;
 }
 
-static const struct aws_timing quick = {
-    .metadata_timeout_ms = 300, .container_timeout_ms = 5000, .sts_timeout_ms = 5000, .retry_delay_ms = 1};
+static const struct aws_timing quick = {.metadata_timeout_ms = 150,
+                                        .container_timeout_ms = 5000,
+                                        .service_timeout_ms = 5000,
+                                        .retry_delay_ms = 1};
 
 static inline void on_world_closed(void *data)
 {
     (void)data;
     world.closed++;
+    uv_stop(&world.loop);
 }
 
 static inline void world_close_cache(void)
@@ -182,6 +185,15 @@ static inline void world_close_cache(void)
     assert_int_equal(world.closed, 0);
     while (world.closed == 0)
         uv_run(&world.loop, UV_RUN_ONCE);
+}
+
+static inline void world_close_clients(void)
+{
+    secrets_close(world.secrets, NULL, NULL);
+    http_client_close(world.http, NULL, NULL);
+    world.secrets = NULL;
+    world.http = NULL;
+    uv_run(&world.loop, UV_RUN_DEFAULT);
 }
 
 static inline int world_setup(void **state)
@@ -205,10 +217,7 @@ static inline int world_teardown(void **state)
     (void)state;
     if (world.cache)
         world_close_cache();
-    secrets_close(world.secrets, NULL, NULL);
-    uv_run(&world.loop, UV_RUN_DEFAULT);
-    http_client_close(world.http, NULL, NULL);
-    uv_run(&world.loop, UV_RUN_DEFAULT);
+    world_close_clients();
     assert_int_equal(uv_loop_close(&world.loop), 0);
     script_stop();
     return 0;

@@ -86,7 +86,8 @@ static inline bool peer_send(struct peer_conn *c, const void *bytes, size_t n)
     return true;
 }
 
-static inline bool peer_say(struct peer_conn *c, const char *format, ...)
+static inline bool __attribute__((format(printf, 2, 3)))
+peer_say(struct peer_conn *c, const char *format, ...)
 {
     char text[16384];
     va_list args;
@@ -203,7 +204,8 @@ static inline void *peer_serve(void *data)
         c->peer->serve(c);
     pthread_mutex_lock(&c->peer->mutex);
     SSL_free(c->ssl);
-    close(c->fd);
+    if (c->fd >= 0)
+        close(c->fd);
     c->fd = -1;
     pthread_cond_broadcast(&c->peer->changed);
     pthread_mutex_unlock(&c->peer->mutex);

@@ -129,6 +129,10 @@ static const struct {
     {"denied", NULL,
      "{\"action\": {\"type\": \"respond\", \"status\": 403, \"code\": \"AccessDenied\", \"message\": \"No.\"}}",
      &put_small, ERROR_DENIED, false, "403 AccessDenied: No.", "AccessDenied", 1, 0},
+    {"a key's id in the message", NULL,
+     "{\"action\": {\"type\": \"respond\", \"status\": 403, \"code\": \"InvalidAccessKeyId\", \"message\": "
+     "\"The key 'AKIAFAKE' is not valid\"}}",
+     &put_small, ERROR_DENIED, false, "The key '********' is not valid", "InvalidAccessKeyId", 1, 0},
     {"disk full", NULL,
      "{\"action\": {\"type\": \"respond\", \"status\": 507, \"code\": \"XMinioStorageFull\"}}", &put_small,
      ERROR_NO_SPACE, false, "507 XMinioStorageFull", "XMinioStorageFull", 1, 0},

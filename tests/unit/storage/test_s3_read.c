@@ -185,10 +185,18 @@ static const struct {
      "{\"match\": {\"operation\": \"GetObject\"}, \"action\": {\"type\": \"alter\", \"headers\": {\"ETag\": "
      "\"\\\"other\\\"\"}}}",
      ERROR_CONFLICT, false, "changed while it was read", 2},
+    {"changed in the middle, as If-Match tells",
+     "{\"match\": {\"operation\": \"GetObject\", \"header\": {\"if-match\": \"^\\\"[0-9a-f]\"}}, \"action\": "
+     "{\"type\": \"respond\", \"status\": 412, \"code\": \"PreconditionFailed\"}}",
+     ERROR_CONFLICT, false, "changed while it was read", 2},
     {"another size in the middle",
      "{\"match\": {\"operation\": \"GetObject\", \"nth\": 2}, \"action\": {\"type\": \"alter\", \"headers\": "
      "{\"Content-Range\": \"bytes 1048576-3145734/9999999\"}}}",
-     ERROR_PROTOCOL, true, "size changed", 2},
+     ERROR_CONFLICT, false, "changed while it was read", 2},
+    {"another ETag, and If-Match ignored",
+     "{\"match\": {\"operation\": \"GetObject\", \"nth\": 2}, \"action\": {\"type\": \"alter\", \"headers\": "
+     "{\"ETag\": \"\\\"other\\\"\"}}}",
+     ERROR_CONFLICT, false, "changed while it was read", 2},
     {"another range",
      "{\"match\": {\"operation\": \"GetObject\", \"nth\": 2}, \"action\": {\"type\": \"alter\", \"headers\": "
      "{\"Content-Range\": \"bytes 5-3145734/3145735\"}}}",
@@ -723,6 +731,102 @@ static void listings_that_fail(void **state)
     }
 }
 
+/* The customer's key goes with each read, and is needed. */
+
+static void on_open(void *data, const struct error *err)
+{
+    struct call_outcome *o = data;
+    o->done++;
+    if (err)
+        o->err = *err;
+}
+
+#define SSE_C                                                                                                \
+    "\"bucket\": \"bucket\", " FAKE_KEYS ", \"sse\": \"customer\", \"sse_customer_key_ref\": \"env:SSE_KEY\""
+
+static void customer_keys(void **state)
+{
+    (void)state;
+    fake_reset();
+    setenv("SSE_KEY", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", 1);
+    struct world *world = world_open(SSE_C, true);
+    struct s3_session session;
+    struct s3_call *call;
+    struct call_outcome o = {0};
+    assert_int_equal(s3_session_init(&session, &world->loop, &world->location, &o.err), 0);
+    assert_int_equal(s3_session_open(&session, on_open, &o, &o.err), 0);
+    assert_int_equal(o.done, 0);
+    world_run(world, &o.done);
+    assert_int_equal(o.err.code, 0);
+    const struct s3_ask ask = {.operation = "PutObject",
+                               .method = "PUT",
+                               .key = KEY,
+                               .body = "hello",
+                               .body_fd = -1,
+                               .body_size = 5,
+                               .sse_customer = true,
+                               .done = on_call,
+                               .data = &o};
+    o = (struct call_outcome){0};
+    assert_int_equal(s3_call_start(&session, &ask, &call, &o.err), 0);
+    world_run(world, &o.done);
+    assert_int_equal(o.err.code, 0);
+    free(o.body);
+    s3_session_deinit(&session);
+
+    struct outcome read = run_whole(world, KEY, -1);
+    expect_success(&read);
+    assert_int_equal(read.size, 5);
+    read = run_s3_stat(world, KEY);
+    expect_success(&read);
+    assert_int_equal(read.size, 5);
+    world_close(world);
+
+    world = world_open(NULL, true); /* without the key */
+    read = run_whole(world, KEY, -1);
+    expect_error(&read, ERROR_INPUT, false, "400");
+    world_close(world);
+
+    static const char *const wrong[] = {"short", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MD!=",
+                                        "0123456789012345678901234567890123456789012345678901234567890123"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        setenv("SSE_KEY", wrong[i], 1);
+        world = world_open(SSE_C, true);
+        read = run_s3_stat(world, KEY);
+        expect_error(&read, ERROR_INPUT, false, "openssl rand -base64 32");
+        assert_null(strstr(read.err.message, wrong[i]));
+        world_close(world);
+    }
+    unsetenv("SSE_KEY");
+    world = world_open(SSE_C, true);
+    read = run_s3_stat(world, KEY);
+    expect_error(&read, ERROR_NOT_FOUND, true, "SSE_KEY");
+    world_close(world);
+}
+
+/* A CA file is asked for when it is used. */
+static void certificates(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *ca_file;
+        int code;
+        const char *says;
+    } cases[] = {{"/nowhere/ca.pem", ERROR_INPUT, "ca_file"}, {NULL, ERROR_DENIED, "ca_file"}};
+    for (size_t i = 0; i < 2; i++) {
+        fake_reset();
+        struct world *world = world_open(NULL, true);
+        json_object_set_new(world->config, "ca_file",
+                            cases[i].ca_file ? json_string(cases[i].ca_file) : json_null());
+        struct error err = {0};
+        assert_int_equal(harness_driver(&world->location)->check(&world->location, KEY, &err), 0);
+        struct outcome o = run_s3_stat(world, KEY);
+        expect_error(&o, cases[i].code, false, cases[i].says);
+        assert_int_equal(fake_count(NULL), 0);
+        world_close(world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -740,6 +844,8 @@ int main(void)
         cmocka_unit_test(uploads_that_linger),
         cmocka_unit_test(listings),
         cmocka_unit_test(listings_that_fail),
+        cmocka_unit_test(customer_keys),
+        cmocka_unit_test(certificates),
     };
     signal(SIGPIPE, SIG_IGN);
     harness_make_root();
