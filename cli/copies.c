@@ -15,9 +15,11 @@ struct outcome {
     bool ended;
 };
 
-static void take_error(struct outcome *o, const struct error *err)
+/* uv_stop: the answer may come from a timer, and a run goes on to wait for events after those. */
+static void take_end(struct outcome *o, uv_loop_t *loop, const struct error *err)
 {
     o->ended = true;
+    uv_stop(loop);
     if (err)
         o->err = *err;
 }
@@ -25,13 +27,13 @@ static void take_error(struct outcome *o, const struct error *err)
 static void on_put(struct storage_put *put, const struct storage_put_result *result, const struct error *err)
 {
     (void)result;
-    take_error(put->data, err);
+    take_end(put->data, put->loop, err);
 }
 
 static void on_get(struct storage_get *get, uint64_t size, const char *sha256, const struct error *err)
 {
     struct outcome *o = get->data;
-    take_error(o, err);
+    take_end(o, get->loop, err);
     if (err == NULL) {
         o->size = size;
         snprintf(o->sha256, sizeof o->sha256, "%s", sha256);
@@ -42,7 +44,7 @@ static void on_stat(struct storage_stat *stat, const struct storage_stat_result 
                     const struct error *err)
 {
     struct outcome *o = stat->data;
-    take_error(o, err);
+    take_end(o, stat->loop, err);
     if (err == NULL)
         o->stat = *result;
 }
@@ -50,7 +52,7 @@ static void on_stat(struct storage_stat *stat, const struct storage_stat_result 
 static void on_delete(struct storage_delete *del, bool existed, const struct error *err)
 {
     struct outcome *o = del->data;
-    take_error(o, err);
+    take_end(o, del->loop, err);
     o->existed = existed;
 }
 
@@ -176,7 +178,7 @@ int copies_sweep(struct cli *cli, const struct storage_place *place, const char 
 
 static void on_list(struct storage_list *list, const struct error *err)
 {
-    take_error(list->data, err);
+    take_end(list->data, list->loop, err);
 }
 
 struct listing {

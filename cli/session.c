@@ -40,6 +40,7 @@ struct redis_client *cli_redis(struct cli *cli, struct error *err)
 }
 
 struct keys {
+    uv_loop_t *loop;
     struct error err;
     bool ended;
 };
@@ -48,6 +49,7 @@ static void on_keys(void *data, const struct error *err)
 {
     struct keys *keys = data;
     keys->ended = true;
+    uv_stop(keys->loop); /* it may come from a timer: don't wait for other events */
     if (err)
         keys->err = *err;
 }
@@ -59,7 +61,7 @@ static int open_access(struct cli *cli, struct error *err)
 
 struct access *cli_access(struct cli *cli, struct error *err)
 {
-    struct keys keys = {0};
+    struct keys keys = {.loop = &cli->loop};
     if (open_access(cli, err))
         return NULL;
     if (cli->has_keys)
@@ -98,6 +100,7 @@ int cli_query(struct cli *cli, const char *sql, int n_params, const char *const 
 }
 
 struct asked {
+    uv_loop_t *loop;
     bool done;
     char *secret;
     struct error err;
@@ -107,6 +110,7 @@ static void on_secret(void *data, const char *secret, const struct error *err)
 {
     struct asked *asked = data;
     asked->done = true;
+    uv_stop(asked->loop); /* as above */
     if (err)
         asked->err = *err;
     else if ((asked->secret = strdup(secret)) == NULL)
@@ -115,7 +119,7 @@ static void on_secret(void *data, const char *secret, const struct error *err)
 
 int cli_secret(struct cli *cli, const char *reference, char **ret_secret, struct error *err)
 {
-    struct asked asked = {0};
+    struct asked asked = {.loop = &cli->loop};
     struct secrets_wait *wait;
     if (open_access(cli, err))
         return err->code;

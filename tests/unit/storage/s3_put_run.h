@@ -27,6 +27,7 @@ struct put_run {
     const char *resume_state;
     int64_t fence; /* 0 = 1 */
     bool without_save;
+    bool check_order; /* of a new upload's first saves */
     int stale_save;              /* this save (from 1) finds the row taken over; 0 = none */
     int cancel_in;               /* enum s3_put_state, -1 = at once after the start, 0 = never */
     void (*on_save)(int number); /* called in the middle of a save */
@@ -51,6 +52,9 @@ static inline void on_save_answered(uv_timer_t *timer)
 {
     struct put_run *run = timer->data;
     void (*saved)(void *arg, bool ours) = run->saved_cb;
+    const struct s3_put *self = (const struct s3_put *)run->op;
+    if (run->check_order && run->saves <= 2) /* nothing goes on before it is recorded */
+        assert_int_equal(self->state, run->saves == 1 ? S3_PUT_INTENT : S3_PUT_RECORD);
     run->saved_cb = NULL;
     saved(run->saved_arg, run->saves != run->stale_save);
 }

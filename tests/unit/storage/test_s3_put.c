@@ -143,6 +143,7 @@ static void several_parts(void **state)
         struct put_run run = {.storage_type = multiparts[i].storage_type,
                               .members = members,
                               .https = multiparts[i].https,
+                              .check_order = true,
                               .artifact = &large};
         run_upload(&run);
         if (run.err.code)

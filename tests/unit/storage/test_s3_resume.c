@@ -428,6 +428,39 @@ static void one_fault(void **state)
     }
 }
 
+static char keys_file[160];
+
+static void expire_first_key(int number)
+{
+    if (number != 2)
+        return;
+    harness_write_file(keys_file, "AKIASECOND:second-secret:second-token");
+    fake_tell("POST", "/credentials", "{\"expire\": [\"AKIAFIRST\"]}");
+}
+
+/* Session credentials expire between two parts: they are fetched again, nothing begins anew. */
+static void a_token_expires_in_mid_upload(void **state)
+{
+    (void)state;
+    char members[400];
+    snprintf(keys_file, sizeof keys_file, "%s", harness_path("keys"));
+    harness_write_file(keys_file, "AKIAFIRST:first-secret:first-token");
+    fake_tell("POST", "/credentials",
+              "{\"add\": [{\"access_key\": \"AKIAFIRST\", \"secret_key\": \"first-secret\", \"session_token\": "
+              "\"first-token\"}, {\"access_key\": \"AKIASECOND\", \"secret_key\": \"second-secret\", "
+              "\"session_token\": \"second-token\"}]}");
+    snprintf(members, sizeof members,
+             "\"bucket\": \"bucket\", \"credentials_ref\": \"file:%s\", \"multipart_threshold\": 262144",
+             keys_file);
+    struct put_run run = {.members = members, .artifact = &large, .on_save = expire_first_key};
+    run_upload(&run);
+    expect_stored(&run);
+    assert_int_equal(fake_count("CreateMultipartUpload"), 1);
+    assert_int_equal(fake_count("CompleteMultipartUpload"), 1);
+    assert_true(fake_count("UploadPart") > 5);
+    free(run.saved);
+}
+
 /* --- faults that stay --- */
 
 static const struct {
@@ -682,6 +715,7 @@ int main(void)
         cmocka_unit_test_setup(the_upload_is_gone, setup),
         cmocka_unit_test_setup(the_upload_goes_while_parts_are_sent, setup),
         cmocka_unit_test_setup(one_fault, setup),
+        cmocka_unit_test_setup(a_token_expires_in_mid_upload, setup),
         cmocka_unit_test_setup(faults_that_stay, setup),
         cmocka_unit_test_setup(the_other_parts_run_to_their_end, setup),
         cmocka_unit_test_setup(an_abort_that_fails_is_not_forgotten, setup),
