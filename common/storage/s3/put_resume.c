@@ -182,7 +182,8 @@ static void on_listed_parts(void *data, const struct s3_answer *answer, const st
     struct page page = {0};
     self->call = NULL;
     self->waiting = false;
-    if (s3_put_was(answer, 404, "NoSuchUpload"))
+    /* Ceph's gateway says NoSuchKey of an upload that is gone */
+    if (s3_put_was(answer, 404, NULL) && !s3_put_was(answer, 404, "NoSuchBucket"))
         self->lost = true;
     else if (own.code || read_page(self, answer, &page, &own))
         s3_put_fail(self, &own);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "auth/sigv4.h"
 #include "base/digest.h"
@@ -18,7 +19,13 @@
 
 enum { VECTORS = 38, TIME = 1440938160 /* 2015-08-30T12:36:00Z */ };
 
-/* ---- the published suite ---- */
+/* ---- the published suite: in BM_TEST_VECTORS, or beside the checkout; it isn't part of the project ---- */
+
+static const char *vectors_dir(void)
+{
+    const char *dir = getenv("BM_TEST_VECTORS");
+    return dir ? dir : BM_SOURCE_DIR "/../shared/vectors";
+}
 
 struct vector {
     char *text; /* of request.txt, cut into pieces in place */
@@ -32,7 +39,7 @@ struct vector {
 static char *read_vector(const char *name, const char *file)
 {
     char path[512];
-    snprintf(path, sizeof path, BM_SOURCE_DIR "/tests/vectors/sigv4/%s/%s", name, file);
+    snprintf(path, sizeof path, "%s/sigv4/%s/%s", vectors_dir(), name, file);
     FILE *f = fopen(path, "rb");
     if (f == NULL)
         fail_msg("%s: can't be opened", path);
@@ -248,7 +255,14 @@ static void all_published_cases(void **state)
 {
     (void)state;
     struct dirent **names;
-    int n = scandir(BM_SOURCE_DIR "/tests/vectors/sigv4", &names, is_case, alphasort);
+    char dir[512];
+    snprintf(dir, sizeof dir, "%s/sigv4", vectors_dir());
+    if (access(dir, F_OK)) {
+        print_message("skipped: %s isn't there; BM_TEST_VECTORS names the folder of published test vectors\n",
+                      dir);
+        skip();
+    }
+    int n = scandir(dir, &names, is_case, alphasort);
     assert_int_equal(n, VECTORS);
     for (int i = 0; i < n; i++) {
         check_header_signature(names[i]->d_name);
