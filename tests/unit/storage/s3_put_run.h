@@ -27,7 +27,7 @@ struct put_run {
     const char *resume_state;
     int64_t fence; /* 0 = 1 */
     bool without_save;
-    bool check_order; /* of a new upload's first saves */
+    bool check_order;            /* of a new upload's first saves */
     int stale_save;              /* this save (from 1) finds the row taken over; 0 = none */
     int cancel_in;               /* enum s3_put_state, -1 = at once after the start, 0 = never */
     void (*on_save)(int number); /* called in the middle of a save */

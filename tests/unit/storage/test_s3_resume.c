@@ -445,10 +445,11 @@ static void a_token_expires_in_mid_upload(void **state)
     char members[400];
     snprintf(keys_file, sizeof keys_file, "%s", harness_path("keys"));
     harness_write_file(keys_file, "AKIAFIRST:first-secret:first-token");
-    fake_tell("POST", "/credentials",
-              "{\"add\": [{\"access_key\": \"AKIAFIRST\", \"secret_key\": \"first-secret\", \"session_token\": "
-              "\"first-token\"}, {\"access_key\": \"AKIASECOND\", \"secret_key\": \"second-secret\", "
-              "\"session_token\": \"second-token\"}]}");
+    fake_tell(
+        "POST", "/credentials",
+        "{\"add\": [{\"access_key\": \"AKIAFIRST\", \"secret_key\": \"first-secret\", \"session_token\": "
+        "\"first-token\"}, {\"access_key\": \"AKIASECOND\", \"secret_key\": \"second-secret\", "
+        "\"session_token\": \"second-token\"}]}");
     snprintf(members, sizeof members,
              "\"bucket\": \"bucket\", \"credentials_ref\": \"file:%s\", \"multipart_threshold\": 262144",
              keys_file);
