@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -47,7 +48,7 @@ def processes_of(folder):
     return found
 
 
-def test_twice_and_down(folder):
+def test_twice_and_down(folder, wait_for):
     code, told = quickstart("--dir", folder, "--size", "3")
     assert code == 0, told
     assert len(re.findall(r"completed", told)) >= 2, told
@@ -58,8 +59,12 @@ def test_twice_and_down(folder):
     done = subprocess.run(["bash", "-e", "-o", "pipefail", "-c", commands], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.split()[2] == "6600", f"{commands}\n{done.stdout}{done.stderr}"
 
+    # as after a power cut: a pid file whose process is gone
+    with open(os.path.join(folder, "worker.pid")) as f:
+        os.kill(int(f.read()), signal.SIGKILL)
+    wait_for(lambda: not [command for command in processes_of(folder) if "backup-worker" in command])
     code, told = quickstart("--dir", folder, "--size", "3")
-    assert code == 0, told
+    assert code == 0 and "No such file" not in told, told
     worker = [command for command in processes_of(folder) if "backup-worker" in command]
     assert len(worker) == 1, worker
 
