@@ -21,13 +21,28 @@ enum { UPLOADS_MAX = 100000, DEFAULT_HOURS = 24 };
 struct sweep {
     struct cli *cli;
     json_t *uploads;
+    bool by_key; /* some may be told a second time */
     bool too_many;
 };
+
+static bool is_known(const struct sweep *s, const char *upload_id)
+{
+    size_t i;
+    const json_t *known;
+    json_array_foreach(s->uploads, i, known)
+    {
+        if (strcmp(json_string_value(json_object_get(known, "upload_id")), upload_id) == 0)
+            return true;
+    }
+    return false;
+}
 
 static bool on_upload(void *data, const struct storage_entry *entry)
 {
     struct sweep *s = data;
     char began[CLOCK_ISO8601_SIZE] = "";
+    if (s->by_key && is_known(s, entry->upload_id))
+        return true;
     if (json_array_size(s->uploads) == UPLOADS_MAX) {
         s->too_many = true;
         return false;
@@ -49,6 +64,27 @@ static const char select_rows[] =
     " LEFT JOIN backup_destinations l ON l.file_path = u.key AND l.storage_type = $3"
     "  AND l.status IN ('pending', 'uploading')"
     " ORDER BY u.at, 3 DESC, d.id DESC";
+
+/* A store that lists open uploads of one whole key only (MinIO) is asked about the keys of copies that
+ * failed. */
+static const char select_failed[] =
+    "SELECT DISTINCT d.file_path FROM backup_destinations d WHERE d.destination_id = $1::int AND d.attempts > 0"
+    " AND d.status <> 'completed' LIMIT 1000";
+
+static int list_failed(struct sweep *s, const struct storage_place *place, int64_t destination,
+                       struct error *err)
+{
+    char id[24];
+    PGresult *keys;
+    snprintf(id, sizeof id, "%lld", (long long)destination);
+    int rc = cli_query(s->cli, select_failed, 1, (const char *const[]){id}, &keys, err);
+    if (rc)
+        return rc;
+    for (int i = 0; rc == 0 && i < PQntuples(keys); i++)
+        rc = copies_list(s->cli, place, STORAGE_LIST_UPLOADS, pg_text(keys, i, 0), on_upload, s, err);
+    PQclear(keys);
+    return rc;
+}
 
 static int ask_rows(struct sweep *s, const char *storage_type, size_t from, size_t n, PGresult **ret,
                     struct error *err)
@@ -169,7 +205,8 @@ int run_destination_sweep(struct cli *cli, const struct arguments *args, struct 
         rc = catalog_find(cli, CATALOG_DESTINATION, args->operands[0], 0, &row, err);
     if (rc)
         return rc;
-    rc = destination_place_open(cli, catalog_row_id(row), &destination, err);
+    int64_t id = catalog_row_id(row);
+    rc = destination_place_open(cli, id, &destination, err);
     json_decref(row);
     if (rc)
         return rc;
@@ -177,6 +214,9 @@ int run_destination_sweep(struct cli *cli, const struct arguments *args, struct 
     const struct storage_place *place = &destination.place;
     const char *prefix = json_string_value(json_object_get(place->location.config, "prefix"));
     rc = copies_list(cli, place, STORAGE_LIST_UPLOADS, prefix ? prefix : "", on_upload, &s, err);
+    s.by_key = strcmp(place->location.storage_type, "minio") == 0;
+    if (rc == 0 && s.by_key)
+        rc = list_failed(&s, place, id, err);
     if (rc == 0)
         rc = know_rows(&s, place, err);
     bool known = rc == 0;
