@@ -76,7 +76,7 @@ struct s3_ask {
     const char *expect_root;
     size_t response_max; /* 0 = 1 MiB */
     int (*on_body)(void *data, const void *bytes, size_t size, struct error *err);
-    bool once; /* no tries of its own. Also without it: none once on_body was given anything */
+    bool once;             /* no tries of its own. Also without it: none once on_body was given anything */
     bool fresh_connection; /* http.h: for what must not be carried out twice */
     _Atomic uint64_t *bytes_sent;
     /* answer: NULL when no answer came. err: NULL for 2xx; else classed, message with status, code, request
