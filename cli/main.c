@@ -93,7 +93,7 @@ static int report(const struct cli *cli, const struct error *err)
         way_out = "; the schema is missing or of another version: backupctl migrate up";
     else if (err->code == ERROR_UNREACHABLE && cli->redis && !redis_client_connected(cli->redis))
         way_out = "; start it, or say by BM_REDIS_URL where it is";
-    else if (err->code == ERROR_UNREACHABLE && cli->pg)
+    else if (err->code == ERROR_UNREACHABLE && cli->pg && !pg_client_connected(cli->pg))
         way_out = "; start it, or say by BM_DATABASE_URL where it is";
     fprintf(stderr, "backupctl: %s%s\n", err->message, way_out);
     return cli_exit_status(err);

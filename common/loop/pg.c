@@ -95,6 +95,11 @@ static bool any_in(const struct pg_client *client, enum pg_state state)
     return false;
 }
 
+bool pg_client_connected(const struct pg_client *client)
+{
+    return any_in(client, PG_READY);
+}
+
 static bool any_opening(const struct pg_client *client)
 {
     return any_in(client, PG_RESOLVING) || any_in(client, PG_CONNECTING);

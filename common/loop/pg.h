@@ -87,6 +87,9 @@ int pg_client_new(uv_loop_t *loop, const struct pg_options *options, struct pg_c
  * keeps the loop alive a little longer. May be called from a callback. NULL client: on_closed is not run. */
 void pg_client_close(struct pg_client *client, void (*on_closed)(void *data), void *data);
 
+/* Whether a connection is up. */
+bool pg_client_connected(const struct pg_client *client);
+
 /* NULL when memory is out. Values are copied; NULL entries are SQL NULL (values may be NULL when there are no
  * parameters). An error of pg_request_add need not be checked: pg_request_send tells it. */
 struct pg_request *pg_request_new(struct pg_client *client);
