@@ -16,6 +16,7 @@ from harness import boto
 from harness.boto import add_headers, clean_environment, signed
 from harness.fakes import FakeS3
 from harness.raw_http import connect, read_answer, request_bytes, send
+from harness.waiting import wait_for
 
 MIB = 1 << 20
 
@@ -436,7 +437,9 @@ def test_rules_count(server):
     )
     codes = [raw(server, "PUT", f"/bucket/{key}", b"1").code for key in ("a", "b", "a", "a", "a")]
     assert codes == ["", "", "SlowDown", "SlowDown", ""]
-    entry = [e for e in server.log("PutObject") if e["status"] == 503][0]
+    refused = lambda: [e for e in server.log("PutObject") if e["status"] == 503 and e["ended"]]  # noqa: E731
+    wait_for(lambda: len(refused()) == 2, 60, lambda: str(server.log("PutObject")))  # logged after the client has it
+    entry = refused()[0]
     assert (entry["code"], entry["rule"], entry["ended"]) == ("SlowDown", "rule-1", "answered")
     assert raw(server, "PUT", "/bucket/a", b"1", secret="x").code == "SignatureDoesNotMatch"
     with pytest.raises(AssertionError, match="no action 'respnd'"):
