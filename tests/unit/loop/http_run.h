@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "http_peer.h"
@@ -192,13 +193,10 @@ static inline int group_setup(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-/* A file of size bytes of a pattern, already unlinked. */
-static inline int pattern_file(struct fixture *f, uint64_t size)
+/* A file of size bytes of a pattern; in memory, for no disk to be waited for. */
+static inline int pattern_file(uint64_t size)
 {
-    char path[96];
-    snprintf(path, sizeof path, "%s/body", f->dir);
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
-    unlink(path);
+    int fd = memfd_create("body", MFD_CLOEXEC);
     static uint32_t words[16384];
     for (uint64_t at = 0; at < size; at += sizeof words) {
         for (size_t i = 0; i < sizeof words / sizeof *words; i++)

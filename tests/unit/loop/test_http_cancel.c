@@ -77,10 +77,10 @@ static void test_cancel(void **state)
     wait_done(f, &a);
     assert_error(&a, ERROR_CANCELLED, true);
     assert_string_equal(a.err.native, "sent");
-    int fd = pattern_file(f, 100000000); /* within the body */
+    int fd = pattern_file(30000000); /* within the body */
     _Atomic uint64_t sent = 0;
     assert_int_equal(
-        begin(f, &a, ASK(.method = "PUT", .body_fd = fd, .body_size = 100000000, .bytes_sent = &sent)), 0);
+        begin(f, &a, ASK(.method = "PUT", .body_fd = fd, .body_size = 30000000, .bytes_sent = &sent)), 0);
     while (atomic_load(&sent) == 0)
         uv_run(&f->loop, UV_RUN_ONCE);
     http_cancel(a.request);
@@ -96,7 +96,7 @@ static void test_cancel_held(void **state)
     struct fixture *f = *state;
     serve(f, serve_sized);
     struct http_group *group = http_client_group(f->client, "slow", 0, 1);
-    int fd = pattern_file(f, 200000);
+    int fd = pattern_file(200000);
     struct answer answers[6] = {0};
     _Atomic uint64_t sent[6] = {0};
     for (int i = 0; i < 6; i++) {
@@ -219,7 +219,7 @@ static void test_close_under_way(void **state)
     struct http_group *group = http_client_group(f->client, "one", 1, 0);
     struct answer running = {0}, waiting = {0}, limited = {0};
     struct http_group *slow = http_client_group(f->client, "slow", 1, 1);
-    int fd = pattern_file(f, 200000);
+    int fd = pattern_file(200000);
     _Atomic uint64_t sent = 0;
     assert_int_equal(begin(f, &limited,
                            ASK(.method = "PUT", .url = "/1", .body_fd = fd, .body_size = 200000,
