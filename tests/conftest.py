@@ -65,6 +65,14 @@ def gateway(session_dir):
 
 
 @pytest.fixture
+def no_aws_settings(monkeypatch):
+    """For tests in which boto3 runs: see harness/boto.py."""
+    from harness.boto import clean_environment  # boto3 is slow to import
+
+    clean_environment(monkeypatch)
+
+
+@pytest.fixture
 def redis(tmp):
     server = Redis(os.path.join(tmp, "redis")).start()
     yield server

@@ -1,54 +1,19 @@
 #include "auth/aws_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/regular_file.h"
+
 enum { TOKEN_MAX = 32 * 1024 };
-
-/* Up to size bytes until the end of the file; -1 with errno on error. */
-static ssize_t read_until_end(int fd, char *out, size_t size)
-{
-    size_t n = 0;
-    while (n < size) {
-        ssize_t got = read(fd, out + n, size - n);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -1;
-        if (got == 0)
-            break;
-        n += (size_t)got;
-    }
-    return (ssize_t)n;
-}
-
-static int open_regular(const char *path, int *ret_fd, struct stat *ret_stat, struct error *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0)
-        return error_errno(err, errno, "%.300s", path);
-    int rc = 0;
-    if (fstat(fd, ret_stat) < 0)
-        rc = error_errno(err, errno, "%.300s", path);
-    else if (!S_ISREG(ret_stat->st_mode))
-        rc = error_set(err, ERROR_INPUT, true, "%.300s: not a regular file", path);
-    if (rc) {
-        close(fd);
-        return rc;
-    }
-    *ret_fd = fd;
-    return 0;
-}
 
 int aws_file_read(const char *path, size_t max, char **ret, size_t *ret_size, struct error *err)
 {
     struct stat st;
     int fd = -1;
-    int rc = open_regular(path, &fd, &st, err);
+    int rc = regular_file_open(path, path, &fd, &st, err);
     if (rc)
         return rc;
     /* one byte more than it had, to see it grow; files of /proc and the like say 0 and are read up to max */
@@ -58,7 +23,7 @@ int aws_file_read(const char *path, size_t max, char **ret, size_t *ret_size, st
         close(fd);
         return error_set(err, ERROR_SYSTEM, true, "out of memory");
     }
-    ssize_t n = read_until_end(fd, bytes, size);
+    ssize_t n = regular_file_read(fd, bytes, size);
     if (n < 0)
         rc = error_errno(err, errno, "%.300s", path);
     else if ((size_t)n > max)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/civil.h"
+#include "base/regular_file.h"
 
 #define ZONEINFO "/usr/share/zoneinfo"
 
@@ -350,27 +351,20 @@ static int read_zone_file(const char *name, unsigned char *data, size_t *ret_n, 
         return error_errno(err, errno, "time zone '%s': can't open %s", name, path);
     }
     int rc = 0;
-    size_t n = 0;
+    ssize_t n = 0;
     struct stat st;
     if (fstat(fd, &st) != 0) {
         rc = error_errno(err, errno, "time zone '%s': can't read %s", name, path);
     } else if (!S_ISREG(st.st_mode)) {
         rc = unknown_zone(name, err); /* "Europe" is a directory */
     } else {
-        ssize_t got;
-        while (n < FILE_MAX && (got = read(fd, data + n, FILE_MAX - n)) != 0) {
-            if (got < 0 && errno == EINTR)
-                continue;
-            if (got < 0) {
-                rc = error_errno(err, errno, "time zone '%s': can't read %s", name, path);
-                break;
-            }
-            n += (size_t)got;
-        }
+        n = regular_file_read(fd, data, FILE_MAX);
+        if (n < 0)
+            rc = error_errno(err, errno, "time zone '%s': can't read %s", name, path);
     }
     close(fd);
     if (rc == 0)
-        *ret_n = n;
+        *ret_n = (size_t)n;
     return rc;
 }
 

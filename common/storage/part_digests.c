@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/regular_file.h"
 #include "storage/part_plan.h"
 
 #define CRC32C_POLYNOMIAL 0x82f63b78u /* bit 31 is x^0 */
@@ -293,21 +294,6 @@ static int decode(const unsigned char *bytes, size_t size, const char *name, uin
     return 0;
 }
 
-static ssize_t read_all(int fd, unsigned char *bytes, size_t size)
-{
-    size_t filled = 0;
-    while (filled < size) {
-        ssize_t n = read(fd, bytes + filled, size - filled);
-        if (n < 0 && errno != EINTR)
-            return -1;
-        if (n == 0)
-            break;
-        if (n > 0)
-            filled += (size_t)n;
-    }
-    return (ssize_t)filled;
-}
-
 static int read_file(int fd, const char *name, unsigned char **ret_bytes, size_t *ret_size, struct error *err)
 {
     struct stat st;
@@ -320,7 +306,7 @@ static int read_file(int fd, const char *name, unsigned char **ret_bytes, size_t
     unsigned char *bytes = malloc(size);
     if (bytes == NULL)
         return error_set(err, ERROR_SYSTEM, true, "out of memory");
-    ssize_t n = read_all(fd, bytes, size);
+    ssize_t n = regular_file_read(fd, bytes, size);
     if (n == (ssize_t)size) {
         *ret_bytes = bytes;
         *ret_size = size;

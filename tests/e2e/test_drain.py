@@ -65,11 +65,7 @@ def test_dump_under_way_is_finished_in_time(bm):
 
 def test_upload_under_way(bm):
     """Whatever moment the signal meets: completed, or pending again with no attempt spent."""
-    big = os.path.join(bm.tmp, "big")
-    with open(big, "wb") as f:
-        for _ in range(192):
-            f.write(os.urandom(1 << 20))
-    bm.file_database("big", big)
+    bm.file_database("big", bm.random_file("big", 192 << 20))
     bases = [bm.destination(f"d{n}") for n in range(3)]
     bm.assign("big", "d0", "d1", "d2")
     worker = bm.worker(BM_DRAIN_SECONDS="0")

@@ -14,7 +14,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from harness import boto
-from harness.boto import clean_environment
 from harness.fakes import DIRECT, FakeCredentials, FakeS3
 
 ROLE = "arn:aws:iam::123456789012:role/backup"
@@ -22,14 +21,12 @@ ROLE = "arn:aws:iam::123456789012:role/backup"
 
 @pytest.fixture(scope="module")
 def server():
-    fake = FakeCredentials()
-    yield fake
-    fake.close()
+    with FakeCredentials() as fake:
+        yield fake
 
 
 @pytest.fixture(autouse=True)
-def clean(monkeypatch, server):
-    clean_environment(monkeypatch)
+def clean(no_aws_settings, server):
     server.reset()
 
 

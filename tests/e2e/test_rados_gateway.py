@@ -12,17 +12,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from harness import boto
-from harness.boto import add_headers, clean_environment, signed
+from harness.boto import add_headers, signed
 from harness.processes import children, command_of
 from harness.rados_gateway import KMS_KEY, USERS
 from harness.raw_http import send
 
 MIB = 1 << 20
-
-
-@pytest.fixture(autouse=True)
-def clean(monkeypatch):
-    clean_environment(monkeypatch)
+pytestmark = pytest.mark.usefixtures("no_aws_settings")
 
 
 _numbers = iter(range(1, 1 << 30))

@@ -18,9 +18,8 @@ CREDENTIALS = json.dumps({"access_key_id": FakeS3.access_key, "secret_access_key
 
 @pytest.fixture
 def s3():
-    server = FakeS3()
-    yield server
-    server.close()
+    with FakeS3() as server:
+        yield server
 
 
 @pytest.fixture
@@ -33,11 +32,7 @@ def secret(bm):
 
 def artifact(bm, name, size):
     """A `file` database whose compressed artifact is about that big."""
-    path = os.path.join(bm.tmp, f"{name}.data")
-    with open(path, "wb") as f:
-        f.write(os.urandom(size))
-    os.chmod(path, 0o644)
-    return bm.file_database(name, path)
+    return bm.file_database(name, bm.random_file(f"{name}.data", size))
 
 
 def destination(bm, name, url, secret, *options, type="minio", bucket="bucket", **config):

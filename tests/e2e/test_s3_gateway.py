@@ -7,17 +7,12 @@ import os
 
 import pytest
 
-from harness.boto import clean_environment
 from harness.rados_gateway import KMS_KEY
 from harness.waiting import wait_for
 
 MIB = 1 << 20
+pytestmark = pytest.mark.usefixtures("no_aws_settings")
 TYPES = ("s3", "minio", "spaces", "backblaze")
-
-
-@pytest.fixture(autouse=True)
-def clean(monkeypatch):
-    clean_environment(monkeypatch)
 
 
 _numbers = iter(range(1, 1 << 30))
@@ -44,11 +39,7 @@ def place(bm, gateway):
 
 
 def source(bm, size):
-    path = os.path.join(bm.tmp, "source")
-    with open(path, "wb") as f:
-        f.write(os.urandom(size))
-    os.chmod(path, 0o644)
-    return bm.file_database("data", path)
+    return bm.file_database("data", bm.random_file("source", size))
 
 
 def read_back(gateway, row, bucket):
@@ -145,8 +136,7 @@ def test_customer_keys_and_kms(bm, gateway, place):
     for size in (1000, 20 * MIB):
         database = source(bm, size) if size == 1000 else "data"
         if size != 1000:
-            with open(os.path.join(bm.tmp, "source"), "wb") as f:
-                f.write(os.urandom(size))
+            bm.random_file("source", size)
         else:
             bm.assign(database, "customer", "kms")
             bm.worker()

@@ -23,9 +23,8 @@ CONFIG = {"read_back": True, "smb_password": SECRET}
 
 @pytest.fixture
 def fake():
-    server = FakeCredentials()
-    yield server
-    server.close()
+    with FakeCredentials() as server:
+        yield server
 
 
 def key_file(bm, name):

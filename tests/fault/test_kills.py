@@ -69,11 +69,7 @@ def test_stopped_worker_comes_back_stale(bm):
 
 
 def test_worker_killed_while_uploading(bm):
-    big = os.path.join(bm.tmp, "big")
-    with open(big, "wb") as f:
-        for _ in range(192):
-            f.write(os.urandom(1 << 20))
-    bm.file_database("big", big)
+    bm.file_database("big", bm.random_file("big", 192 << 20))
     bases = [bm.destination(f"d{n}") for n in range(3)]
     bm.assign("big", "d0", "d1", "d2")
     first = bm.worker(BM_LEASE_SECONDS="3")
@@ -145,11 +141,7 @@ def test_leases_that_postgres_lost_are_no_poison(mortal):
 
 def test_a_lease_slept_through_is_no_poison(bm):
     """The same for a copy. Nobody else took the row meanwhile, so the fence is still this worker's."""
-    big = os.path.join(bm.tmp, "big")
-    with open(big, "wb") as f:
-        for _ in range(256):
-            f.write(os.urandom(1 << 20))
-    bm.file_database("big", big)
+    bm.file_database("big", bm.random_file("big", 256 << 20))
     base = bm.destination("disk")
     bm.assign("big", "disk")
     worker = bm.worker(BM_LEASE_SECONDS="3", BM_RECONCILE_SECONDS="3600", BM_RELAY_SECONDS="3600")
@@ -209,11 +201,7 @@ def test_scheduler_killed_between_commit_and_push(bm):
 
 def test_fence_moves_while_the_answer_waits(bm, postgres):
     """The worker's last word is under way when another takes the row: it must change nothing, not even then."""
-    big = os.path.join(bm.tmp, "big")
-    with open(big, "wb") as f:
-        for _ in range(256):
-            f.write(os.urandom(1 << 20))
-    bm.file_database("big", big)
+    bm.file_database("big", bm.random_file("big", 256 << 20))
     base = bm.destination("disk")
     bm.assign("big", "disk")
     worker = bm.worker(BM_LEASE_SECONDS="60")

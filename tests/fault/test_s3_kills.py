@@ -22,9 +22,8 @@ OPERATIONS = ["PutObject", "HeadObject", "CreateMultipartUpload", "UploadPart", 
 
 @pytest.fixture
 def s3():
-    server = FakeS3()
-    yield server
-    server.close()
+    with FakeS3() as server:
+        yield server
 
 
 def configure(bm, s3, rng):

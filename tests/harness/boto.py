@@ -13,7 +13,7 @@ NOWHERE = "/nonexistent"
 
 
 def clean_environment(monkeypatch):
-    """What boto3 would read from the environment, some of which machines set for everyone."""
+    """Without what boto3 would read from the environment, some of which machines set for everyone."""
     for name in list(os.environ):
         if name.startswith("AWS_") or name.lower().endswith(("_ca_bundle", "_proxy")):
             monkeypatch.delenv(name)

@@ -35,6 +35,12 @@ class Fake:
         self.http = f"http://127.0.0.1:{self.ports['http']}"
         self.https = f"https://127.0.0.1:{self.ports['https']}"
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
     def close(self):
         self.popen.stdin.close()
         self.popen.wait(60)

@@ -100,6 +100,16 @@ class System:
         self.ctl("database", "add", name, "--type", "command", "--", *argv)
         return name
 
+    def random_file(self, name, size):
+        """A file that gzip can't make smaller, readable for the programs: its path."""
+        path = os.path.join(self.tmp, name)
+        with open(path, "wb") as f:
+            while size > 0:
+                f.write(os.urandom(min(size, 1 << 20)))
+                size -= 1 << 20
+        os.chmod(path, 0o644)
+        return path
+
     def file_database(self, name, path):
         self.ctl("database", "add", name, "--type", "file", "--path", path)
         return name

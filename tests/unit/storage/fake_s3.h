@@ -66,6 +66,23 @@ static inline void fake_stop(void)
     waitpid(fake.pid, NULL, 0);
 }
 
+/* For cmocka: a directory and the server for all tests of a group. */
+static inline int fake_group_setup(void **state)
+{
+    (void)state;
+    harness_make_root();
+    fake_start(NULL);
+    return 0;
+}
+
+static inline int fake_group_teardown(void **state)
+{
+    (void)state;
+    fake_stop();
+    harness_remove_tree(harness_root);
+    return 0;
+}
+
 /* The answer's JSON, or NULL when it isn't any. */
 static inline json_t *fake_ask(const char *method, const char *path, const char *body)
 {
@@ -252,4 +269,17 @@ static inline void fake_put(struct world *world, const char *key, const void *da
     if (o.err.code)
         fail_msg("%s", o.err.message);
     free(o.body);
+}
+
+static inline struct outcome run_s3_stat(struct world *world, const char *key)
+{
+    struct outcome o = {.running = true};
+    struct storage_op *op;
+    struct storage_stat stat = {
+        .loop = &world->loop, .location = world->location, .key = key, .done = on_stat, .data = &o};
+    int rc = harness_driver(&world->location)->stat_start(&stat, &op, &o.err);
+    o.running = false;
+    if (rc == 0)
+        world_run(world, &o.done);
+    return o;
 }

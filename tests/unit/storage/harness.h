@@ -260,71 +260,6 @@ static inline struct outcome run_put(const struct storage_location *location, co
     return o;
 }
 
-static inline struct outcome run_get(const struct storage_location *location, const char *key, int fd)
-{
-    uv_loop_t loop;
-    harness_loop_open(&loop);
-    struct outcome o = {.running = true};
-    struct storage_get get = {.loop = &loop,
-                              .location = harness_at(location),
-                              .key = key,
-                              .target_fd = fd,
-                              .done = on_get,
-                              .data = &o};
-    struct storage_op *op;
-    harness_run(&loop, &o, harness_driver(location)->get_start(&get, &op, &o.err));
-    return o;
-}
-
-static inline struct outcome run_stat(const struct storage_location *location, const char *key)
-{
-    uv_loop_t loop;
-    harness_loop_open(&loop);
-    struct outcome o = {.running = true};
-    struct storage_stat stat = {
-        .loop = &loop, .location = harness_at(location), .key = key, .done = on_stat, .data = &o};
-    struct storage_op *op;
-    harness_run(&loop, &o, harness_driver(location)->stat_start(&stat, &op, &o.err));
-    return o;
-}
-
-static inline struct outcome run_delete(const struct storage_location *location, const char *key,
-                                        const char *near_key, int64_t row_id, int64_t fence)
-{
-    uv_loop_t loop;
-    harness_loop_open(&loop);
-    struct outcome o = {.running = true};
-    struct storage_delete del = {.loop = &loop,
-                                 .location = harness_at(location),
-                                 .key = key,
-                                 .near_key = near_key,
-                                 .row_id = row_id,
-                                 .fence = fence,
-                                 .done = on_delete,
-                                 .data = &o};
-    struct storage_op *op;
-    harness_run(&loop, &o, harness_driver(location)->delete_start(&del, &op, &o.err));
-    return o;
-}
-
-/* Only the open upload of key. */
-static inline struct outcome run_abort(const struct storage_location *location, const char *key,
-                                       const char *upload_id)
-{
-    uv_loop_t loop;
-    harness_loop_open(&loop);
-    struct outcome o = {.running = true};
-    struct storage_delete del = {.loop = &loop,
-                                 .location = harness_at(location),
-                                 .key = key,
-                                 .upload_id = upload_id,
-                                 .done = on_delete,
-                                 .data = &o};
-    struct storage_op *op;
-    harness_run(&loop, &o, harness_driver(location)->delete_start(&del, &op, &o.err));
-    return o;
-}
-
 static inline struct outcome run_get_range(const struct storage_location *location, const char *key, int fd,
                                            uint64_t offset, uint64_t length)
 {
@@ -344,6 +279,53 @@ static inline struct outcome run_get_range(const struct storage_location *locati
     if (o.done && !o.err.code)
         assert_int_equal(get.bytes_done, o.size);
     return o;
+}
+
+/* The whole object. */
+static inline struct outcome run_get(const struct storage_location *location, const char *key, int fd)
+{
+    return run_get_range(location, key, fd, 0, 0);
+}
+
+static inline struct outcome run_stat(const struct storage_location *location, const char *key)
+{
+    uv_loop_t loop;
+    harness_loop_open(&loop);
+    struct outcome o = {.running = true};
+    struct storage_stat stat = {
+        .loop = &loop, .location = harness_at(location), .key = key, .done = on_stat, .data = &o};
+    struct storage_op *op;
+    harness_run(&loop, &o, harness_driver(location)->stat_start(&stat, &op, &o.err));
+    return o;
+}
+
+static inline struct outcome run_storage_delete(struct storage_delete del)
+{
+    uv_loop_t loop;
+    harness_loop_open(&loop);
+    struct outcome o = {.running = true};
+    del.loop = &loop;
+    del.location = harness_at(&del.location);
+    del.done = on_delete;
+    del.data = &o;
+    struct storage_op *op;
+    harness_run(&loop, &o, harness_driver(&del.location)->delete_start(&del, &op, &o.err));
+    return o;
+}
+
+static inline struct outcome run_delete(const struct storage_location *location, const char *key,
+                                        const char *near_key, int64_t row_id, int64_t fence)
+{
+    return run_storage_delete((struct storage_delete){
+        .location = *location, .key = key, .near_key = near_key, .row_id = row_id, .fence = fence});
+}
+
+/* Only the open upload of key. */
+static inline struct outcome run_abort(const struct storage_location *location, const char *key,
+                                       const char *upload_id)
+{
+    return run_storage_delete(
+        (struct storage_delete){.location = *location, .key = key, .upload_id = upload_id});
 }
 
 /* What list told. */

@@ -104,19 +104,19 @@ static inline void on_run_idle(uv_idle_t *idle)
     }
 }
 
-/* libuv opens its pipe for signals with the first loop, and keeps it. */
-static inline void open_what_stays_open(void)
-{
-    uv_loop_t loop;
-    uv_loop_init(&loop);
-    uv_loop_close(&loop);
-}
-
 static inline void setup_fake(void)
 {
     fake_reset();
     fake_tell("POST", "/settings", "{\"min_part_size\": 1}");
     s3_put_set_part_size(PART);
+}
+
+/* The same for cmocka, before each test. */
+static inline int setup(void **state)
+{
+    (void)state;
+    setup_fake();
+    return 0;
 }
 
 static inline void run_upload(struct put_run *run)

@@ -1,6 +1,8 @@
 /*
  * What every driver must do, whatever it talks to: one suite, run over a table of places. A new driver adds
  * its rows; behaviour of one driver only goes into a test of its own.
+ *
+ * Arguments: `disks` or `stores`, the half to run; none: both.
  */
 #include "fake_s3.h"
 
@@ -144,7 +146,7 @@ static void expect_same(const char *key, const struct artifact *a)
 static void round_trip(void)
 {
     static const size_t sizes[] = {
-        0, 1, 4095, 4096, 65536, 1 << 20, (1 << 20) + 1, 4 << 20, (4 << 20) + 4096, (13 << 20) + 123};
+        0, 1, 4095, 4096, 65536, 1 << 20, (1 << 20) + 1, 4 << 20, (4 << 20) + 4096, (5 << 20) + 123};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         struct artifact a = artifact_make(sizes[i], (unsigned)i);
         struct outcome o = run_put(&location, KEY, &a, 301, 1);
@@ -370,7 +372,7 @@ static void cancelled_at_once_leaves_nothing(void)
 
 static void many_at_once(void)
 {
-    enum { N = 300 };
+    enum { N = 120 };
     static struct storage_put puts[N];
     static struct outcome outcomes[N];
     static char keys[N][64];
@@ -399,8 +401,8 @@ static void many_at_once(void)
     for (int i = 0; i < N; i++)
         expect_success(&outcomes[i]);
     assert_int_equal(count_objects(), N);
-    expect_same("many/1/5/229", &small);
-    expect_same("many/0/0/210", &large);
+    expect_same("many/1/4/109", &small);
+    expect_same("many/0/4/60", &large);
     artifact_free(&small);
     artifact_free(&large);
 }
@@ -699,19 +701,25 @@ static void run_case(void **state)
     teardown();
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static struct CMUnitTest tests[N_PLACES * N_CASES];
     static char names[N_PLACES * N_CASES][128];
+    bool disks = argc < 2 || strcmp(argv[1], "disks") == 0;
+    bool stores = argc < 2 || strcmp(argv[1], "stores") == 0;
+    size_t n = 0;
     for (size_t i = 0; i < N_PLACES * N_CASES; i++) {
-        snprintf(names[i], sizeof names[i], "%s: %s", places[i / N_CASES].name, cases[i % N_CASES].name);
-        tests[i] = (struct CMUnitTest){
-            .name = names[i], .test_func = run_case, .initial_state = (void *)(uintptr_t)i};
+        const struct place *place = &places[i / N_CASES];
+        if (place->s3 ? !stores : !disks)
+            continue;
+        snprintf(names[n], sizeof names[n], "%s: %s", place->name, cases[i % N_CASES].name);
+        tests[n] = (struct CMUnitTest){
+            .name = names[n], .test_func = run_case, .initial_state = (void *)(uintptr_t)i};
+        n++;
     }
-    harness_make_root();
-    fake_start(NULL);
-    int failed = _cmocka_run_group_tests("storage conformance", tests, N_PLACES * N_CASES, NULL, NULL);
-    fake_stop();
-    harness_remove_tree(harness_root);
-    return failed;
+    if (n == 0) {
+        fprintf(stderr, "usage: %s [disks|stores]\n", argv[0]);
+        return 2;
+    }
+    return _cmocka_run_group_tests("storage conformance", tests, n, fake_group_setup, fake_group_teardown);
 }

@@ -468,10 +468,5 @@ int main(void)
         cmocka_unit_test(cancelled),
     };
     signal(SIGPIPE, SIG_IGN);
-    harness_make_root();
-    fake_start(NULL);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    fake_stop();
-    harness_remove_tree(harness_root);
-    return failed;
+    return cmocka_run_group_tests(tests, fake_group_setup, fake_group_teardown);
 }

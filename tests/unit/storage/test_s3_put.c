@@ -6,10 +6,7 @@ static struct part_digests *small_digests, *large_digests;
 
 static int group_setup(void **state)
 {
-    (void)state;
-    harness_make_root();
-    fake_start(NULL);
-    open_what_stays_open();
+    fake_group_setup(state);
     small = artifact_make(70001, 1);
     large = artifact_make(2 * PART + 6017, 2);
     small_digests = digests_of(&small);
@@ -19,21 +16,11 @@ static int group_setup(void **state)
 
 static int group_teardown(void **state)
 {
-    (void)state;
     part_digests_free(small_digests);
     part_digests_free(large_digests);
     artifact_free(&small);
     artifact_free(&large);
-    fake_stop();
-    harness_remove_tree(harness_root);
-    return 0;
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    setup_fake();
-    return 0;
+    return fake_group_teardown(state);
 }
 
 /* --- one request --- */

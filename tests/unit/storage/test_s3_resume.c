@@ -9,10 +9,7 @@ static struct part_digests *large_digests;
 
 static int group_setup(void **state)
 {
-    (void)state;
-    harness_make_root();
-    fake_start(NULL);
-    open_what_stays_open();
+    fake_group_setup(state);
     large = artifact_make(4 * PART + 1017, 2);
     large_digests = digests_of(&large);
     return 0;
@@ -20,19 +17,9 @@ static int group_setup(void **state)
 
 static int group_teardown(void **state)
 {
-    (void)state;
     part_digests_free(large_digests);
     artifact_free(&large);
-    fake_stop();
-    harness_remove_tree(harness_root);
-    return 0;
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    setup_fake();
-    return 0;
+    return fake_group_teardown(state);
 }
 
 #define FAIL_PART "{\"match\": {\"operation\": \"UploadPart\", \"part\": %d, \"count\": 0}, \"action\": %s}"
