@@ -99,9 +99,9 @@ class Ours(Client):
 
     peer = False
 
-    def __init__(self, name, *arguments, storage_type="s3"):
+    def __init__(self, name, *arguments, storage_type="s3", **config):
         super().__init__(name, "--type", storage_type, *arguments)
-        self.config = AS_AWS if storage_type == "s3" else {}
+        self.config = {**(AS_AWS if storage_type == "s3" else {}), **config}
 
     def command(self, lab, sink, files):
         return [lab.program("tests", "bench", "bench_upload"), "put", digests(lab, files), *self.arguments,
@@ -269,6 +269,7 @@ def many_at_once(lab, options, tls):
     clients = only(options, [
         Curl("curl --parallel, 32", "--parallel", "--parallel-max", "32"),
         Ours("ours, s3, 32 at once", "--at-once", "32"),
+        Ours("ours, s3, 32 at once, parts of 128 MiB", "--at-once", "32", part_size="128MiB"),
         Ours("ours, spaces, 32 at once", "--at-once", "32", storage_type="spaces"),
         Rclone("rclone --transfers 32", "--transfers", "32"),
     ])  # fmt: skip
