@@ -146,7 +146,8 @@ static void run_steps(struct test *t, const struct storage_place *place)
     char random[17];
     random_hex(random, 8);
     /* where copies go: rights may end at the prefix */
-    const char *prefix = t->disk ? NULL : json_string_value(json_object_get(place->location.config, "prefix"));
+    const char *prefix =
+        t->disk ? NULL : json_string_value(json_object_get(place->location.config, "prefix"));
     snprintf(key, sizeof key, "%.1000s%sbackupmanager-probe-%s", prefix ? prefix : "",
              prefix && *prefix && prefix[strlen(prefix) - 1] != '/' ? "/" : "", random);
 

@@ -179,8 +179,10 @@ static void check_destination(struct doctor *d, const json_t *row, int64_t large
     const char *base = place->location.base_path;
     if (err.code)
         doctor_find(d, DOCTOR_FAIL, check,
-                    "mount the right disk, or correct it with backupctl destination update; "
-                    "backupctl destination test goes on from here",
+                    strncmp(text_of(row, "storage_type"), "local", 5) == 0
+                        ? "mount the right disk, or correct it with backupctl destination update; "
+                          "backupctl destination test goes on from here"
+                        : "backupctl destination test says which step fails and what to allow",
                     "%s", err.message);
     else if (disk && access(base, W_OK | X_OK))
         doctor_find(d, DOCTOR_FAIL, check, "give the worker's user the right to write there", "%s: %s", base,

@@ -86,6 +86,7 @@ DROP TABLE queues;
 DROP TABLE maintenance;
 DROP FUNCTION bm_touch();
 DROP FUNCTION bm_touch_tz();
+DROP FUNCTION bm_storage_prefix(text);
 
 ALTER TABLE schedules
     DROP COLUMN timezone,

@@ -134,6 +134,14 @@ CREATE TRIGGER backup_destinations_touch BEFORE UPDATE ON backup_destinations
 CREATE TRIGGER destinations_touch BEFORE UPDATE ON destinations
     FOR EACH ROW EXECUTE FUNCTION bm_touch_tz();
 
+-- What keys at an object store begin with: storage_config's own "prefix", "" where there is none or it is no JSON.
+CREATE FUNCTION bm_storage_prefix(storage_config text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN coalesce(nullif(btrim(storage_config::jsonb ->> 'prefix', '/'), '') || '/', '');
+EXCEPTION WHEN others THEN
+    RETURN '';
+END $$;
+
 -- Later builds of the older system kept a plain list of directories per database, database_destinations. Each
 -- directory becomes one destination, named after its path, assigned to the databases that list it. A switch
 -- stands in one place: on the destination where every database has it off, else on the assignment.

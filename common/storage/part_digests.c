@@ -45,6 +45,8 @@ uint32_t part_crc32c_combine(uint32_t first, uint32_t second, uint64_t second_si
 {
     /* Bytes behind the first string multiply its remainder by x^8 each; the inversions at both ends cancel
      * each other. */
+    if (first == 0)
+        return second;
     uint32_t factor = UINT32_C(1) << 31;                                       /* 1 */
     for (uint32_t power = UINT32_C(1) << 23; second_size; second_size >>= 1) { /* x^8, squared on */
         if (second_size & 1)

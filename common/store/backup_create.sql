@@ -28,8 +28,7 @@ WITH moment AS MATERIALIZED (
     SELECT t.id, t.name, t.storage_type, t.base_path, t.storage_config, t.queue,
            coalesce(own.priority, general.priority, t.priority) AS priority,
            CASE WHEN t.storage_type IN ('local', 'local_external') THEN ''
-                ELSE coalesce(nullif(btrim(substring(t.storage_config FROM '"prefix"\s*:\s*"([^"\\]*)"'), '/'), '') || '/',
-                              '') END AS prefix,
+                ELSE bm_storage_prefix(t.storage_config) END AS prefix,
            t.path_template
     FROM source
     CROSS JOIN destinations t

@@ -12,6 +12,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import dispatch  # noqa: E402
 import idle  # noqa: E402
+import stores  # noqa: E402
+import uploads  # noqa: E402
 from lab import REPOSITORY, Lab  # noqa: E402
 
 
@@ -35,6 +37,8 @@ BENCHES = {
     "latency": idle.bench_latency,
     "copies": bench_copies,
     "gzip": bench_gzip,
+    "uploads": uploads.bench_uploads,
+    "stores": stores.bench_stores,
 }
 
 
@@ -56,7 +60,11 @@ def arguments():
     parser.add_argument("--latency-jobs", type=int, default=300, help="jobs pushed one at a time")
     parser.add_argument("--copy-mib", type=int, default=1024, help="size of the copied file")
     parser.add_argument("--small-files", type=int, default=5000, help="files of 64 KiB")
-    parser.add_argument("--no-peer", action="store_true", help="without BullMQ")
+    parser.add_argument("--uploads", type=lambda text: text.split(","), default=",".join(uploads.PARTS),
+                        help="parts of the upload benchmark")  # fmt: skip
+    parser.add_argument("--upload-mib", type=int, default=1024, help="size of the uploaded file")
+    parser.add_argument("--upload-files", type=int, default=2000, help="uploaded files of 64 KiB")
+    parser.add_argument("--no-peer", action="store_true", help="without BullMQ, curl and rclone")
     parser.add_argument("--dir", default=os.environ.get("BM_TEST_DIR", "/tmp"), help="where the servers keep data")
     parser.add_argument("--build", default=os.path.join(REPOSITORY, "build", "release"), help="build directory")
     parser.add_argument("--postgres-setting", action="append", metavar="NAME=VALUE", help="for experiments")
@@ -105,15 +113,13 @@ def fsyncs_per_second(directory):
 
 def main():
     options = arguments()
+    sys.stdout.reconfigure(line_buffering=True)
     about(options)
-    sys.stdout.flush()
     lab = Lab(options)
     try:
         for name in options.names or BENCHES:
             print(f"\n{name}: {BENCHES[name].__doc__}")
-            sys.stdout.flush()
             BENCHES[name](lab, options)
-            sys.stdout.flush()
     finally:
         lab.close()
 

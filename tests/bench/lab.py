@@ -240,7 +240,7 @@ class Lab:
                 os.close(fd)
         return rows
 
-    def load_jobs(self, rows, visible=True):
+    def load_jobs(self, rows, visible=True, storage_type="local"):
         """The rows' jobs into Redis, in pipelines, as enqueue.lua would put them. visible=False: into lists beside
         the ready ones; show_jobs() makes them ready in one step."""
         client = self.redis.client()
@@ -250,7 +250,7 @@ class Lab:
             bands, places = {}, {}
             for row, backup, priority in rows[start : start + 2000]:
                 job = {"id": row, "op": "upload", "backup_id": backup, "backup": f"bench_{backup}",
-                       "storage_type": "local", "storage_name": f"disk {priority + 1}", "priority": priority,
+                       "storage_type": storage_type, "storage_name": f"disk {priority + 1}", "priority": priority,
                        "attempt": 1, "enqueued_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}  # fmt: skip
                 bands.setdefault(priority, []).append(json.dumps(job, separators=(",", ":")))
                 places[f"upload:{row}"] = f"ready:{priority}"

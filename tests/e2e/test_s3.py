@@ -333,3 +333,13 @@ def test_no_secret_anywhere(bm, s3, secret):
     for text in (*shown, *tables, log, child):
         assert SECRET not in text and "aws-secret-of-the-worker" not in text and "hvs.token" not in text
     assert "X-Amz-Signature" not in log and "Signature=" not in log
+
+
+def test_the_prefix_is_the_configurations_own(bm, secret):
+    """Not that of a tag by this name, nor one that only looks so in the text."""
+    url = "https://store.invalid"
+    destination(bm, "tagged", url, secret, tags={"prefix": "wrong"}, prefix="/right/place/")
+    destination(bm, "bare", url, secret, tags={"prefix": "wrong"})
+    backup = backup_of(bm, 10, "tagged", "bare")
+    paths = {row["storage_name"]: row["file_path"] for row in bm.rows(backup)}
+    assert paths["tagged"].startswith("right/place/data/") and paths["bare"].startswith("data/"), paths

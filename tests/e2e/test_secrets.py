@@ -165,7 +165,7 @@ def test_settings_are_encrypted_and_never_shown(bm):
     assert SECRET not in bm.value("SELECT storage_config FROM destinations")
     bm.file_database("f", __file__)
     bm.assign("f", "d")
-    bm.worker()
+    bm.worker(**env)
     backup = bm.run("f")
     assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
     assert json.loads(bm.rows(backup)[0]["storage_config"]) == config, "a copy has what its destination had"

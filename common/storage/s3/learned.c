@@ -22,9 +22,10 @@ static bool place_of(const struct s3_config *config, const char *bucket, char *o
     return n > 0 && (size_t)n < size;
 }
 
+/* Entries fill up in their order: behind a free one all are. */
 static struct entry *find(const char *place)
 {
-    for (size_t i = 0; i < ENTRIES; i++)
+    for (size_t i = 0; i < ENTRIES && table[i].place[0]; i++)
         if (strcmp(table[i].place, place) == 0)
             return &table[i];
     return NULL;
