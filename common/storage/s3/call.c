@@ -315,7 +315,8 @@ static bool repair_token(struct s3_call *call)
     return fetch_anew(call);
 }
 
-/* Keys are kept for a while, and rotated meanwhile: the request is sent again only if there are others now. */
+/* Keys are kept for a while, and rotated meanwhile: the request is sent again only if there are others now.
+ */
 static bool repair_keys(struct s3_call *call, const struct error *err)
 {
     if (call->keys_repaired)
@@ -387,8 +388,13 @@ static enum s3_error_class explain(struct s3_call *call, const struct http_respo
     hide_key_id(call, document->message);
     if (response->status < 300 && document->code[0] == '\0') {
         class = S3_ERROR_TRANSIENT;
-        error_set(err, ERROR_PROTOCOL, true, "%d, but no whole %s came with it", response->status,
-                  call->ask.expect_root);
+        if (call->ask.expect_root)
+            error_set(err, ERROR_PROTOCOL, true, "%d, but no whole %s came with it", response->status,
+                      call->ask.expect_root);
+        else
+            error_set(err, ERROR_PROTOCOL, true,
+                      "%d, but no ETag came with it, as if a proxy answered in the store's place",
+                      response->status);
         snprintf(err->native, sizeof err->native, "%d", response->status);
     } else if (response->status < 300) {
         class = s3_error_class(500, document->code);
@@ -424,7 +430,9 @@ static void judge(struct s3_call *call, const struct http_response *response)
         .request_id = request_id ? request_id : document->request_id,
         .response = response,
     };
-    if (success && (root == NULL || strcmp(document->root, root) == 0)) {
+    bool whole = (root == NULL || strcmp(document->root, root) == 0) &&
+                 (!call->ask.expect_etag || response->header(response, "etag"));
+    if (success && whole) {
         finish(call, &answer, NULL);
         return;
     }

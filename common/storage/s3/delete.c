@@ -56,6 +56,7 @@ static void ask(struct s3_delete *self, enum delete_state state, const char *ope
                                     : state == DELETE_ABORT ? 1
                                                             : 0,
                          .sse_customer = state == DELETE_HEAD && self->task.session.sse_customer_key,
+                         .expect_etag = state == DELETE_HEAD,
                          .body_fd = -1};
     self->state = state;
     s3_task_ask(&self->task, &ask);
