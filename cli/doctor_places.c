@@ -173,14 +173,17 @@ static void check_destination(struct doctor *d, const json_t *row, int64_t large
                     text_of(row, "queue"));
         return;
     }
-    if (destination_place_open(d->cli, catalog_row_id(row), &destination, &err) == 0)
-        copies_stat(d->cli, place, "backupmanager-doctor", &stat, &err);
+    char key[1100];
+    if (destination_place_open(d->cli, catalog_row_id(row), &destination, &err) == 0 &&
+        destination_place_key(place, "backupmanager-doctor", key, sizeof key))
+        copies_stat(d->cli, place, key, &stat, &err);
     bool disk = place->driver && (place->driver->capabilities & STORAGE_CAP_LOCAL_PATH);
     const char *base = place->location.base_path;
     if (err.code)
         doctor_find(d, DOCTOR_FAIL, check,
-                    "mount the right disk, or correct it with backupctl destination update; "
-                    "backupctl destination test goes on from here",
+                    disk ? "mount the right disk, or correct it with backupctl destination update; "
+                           "backupctl destination test goes on from here"
+                         : "backupctl destination test says which step fails, and what to do",
                     "%s", err.message);
     else if (disk && access(base, W_OK | X_OK))
         doctor_find(d, DOCTOR_FAIL, check, "give the worker's user the right to write there", "%s: %s", base,
