@@ -28,8 +28,13 @@ WITH moment AS MATERIALIZED (
     SELECT t.id, t.name, t.storage_type, t.base_path, t.storage_config, t.queue,
            coalesce(own.priority, general.priority, t.priority) AS priority,
            CASE WHEN t.storage_type IN ('local', 'local_external') THEN ''
-                ELSE coalesce(nullif(btrim(substring(t.storage_config FROM '"prefix"\s*:\s*"([^"\\]*)"'), '/'), '') || '/',
-                              '') END AS prefix,
+                ELSE coalesce(nullif(btrim(CASE
+                    -- Only escapes need the parser. Without it one configuration that isn't JSON fails its own copy
+                    -- later on, not all copies now. Objects within the object may have a member of that name too.
+                    WHEN t.storage_config LIKE '%\\%' THEN t.storage_config::json ->> 'prefix'
+                    ELSE substring(regexp_replace(regexp_replace(t.storage_config, '^\s*\{', ''), '\{[^{}]*\}', '', 'g')
+                                   FROM '"prefix"\s*:\s*"([^"]*)"')
+                    END, '/'), '') || '/', '') END AS prefix,
            t.path_template
     FROM source
     CROSS JOIN destinations t

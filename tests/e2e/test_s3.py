@@ -356,6 +356,24 @@ def test_tls_is_verified(bm, s3, secret):
     assert done.returncode == 1 and "ca_file" in done.stdout, done.stdout
 
 
+@pytest.mark.parametrize(
+    "config, begins",
+    [
+        ('"prefix": "backups\\/prod"', "backups/prod/"),  # as PHP writes it
+        ('"prefix": "caff\\u00e8"', "caffè/"),
+        ('"tags": {"prefix": "tag"}', "data/"),
+        ('"tags": {"prefix": "tag", "a": "b"}, "prefix": "/own//"', "own/"),
+    ],
+)
+def test_the_prefix_is_read_as_json(bm, s3, secret, config, begins):
+    text = f'{{"bucket": "bucket", "endpoint": "{s3.http}", {config}}}'
+    bm.ctl("destination", "add", "store", "--type", "minio", "--credentials-ref", secret, "--config", text)
+    backup = backup_of(bm, 100, "store")
+    bm.worker()
+    assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
+    assert [key.startswith(begins) for key in s3.objects()] == [True], s3.objects().keys()
+
+
 def test_sweep_takes_the_prefix_as_a_folder(bm, s3, secret):
     """However it is written; and what only begins with the same letters is a stranger's."""
     destination(bm, "store", s3.http, secret, prefix="/ours/")
