@@ -199,6 +199,24 @@ def test_a_secret_rotated_in_mid_upload_is_read_again(bm, s3, secret):
     assert {e.get("access_key") for e in s3.log("CompleteMultipartUpload")} == {"AKIANEW"}
 
 
+def test_an_upload_that_cannot_be_aborted_is_not_forgotten(bm, s3, secret):
+    """The keys lose all their rights in mid upload. With them back, the retry goes on where it was."""
+    destination(bm, "store", s3.http, secret, part_size="5MiB", parallel_parts=1)
+    s3.rule({"type": "respond", "status": 403, "code": "AccessDenied"}, {"operation": "UploadPart", "nth": 3, "count": 0})
+    s3.rule({"type": "respond", "status": 403, "code": "AccessDenied"}, {"operation": "AbortMultipartUpload", "count": 0})
+    backup = backup_of(bm, 30 * MIB, "store")
+    bm.worker()
+    assert bm.wait_ended(backup)["status"] == "failed"
+    assert s3.uploads()[0]["upload_id"] in bm.rows(backup)[0]["resume_state"]
+    s3.clear_rules()
+    bm.ctl("backup", "retry", backup)
+    assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
+    assert len(s3.log("CreateMultipartUpload")) == 1 and not s3.uploads()
+    sent = [e["query"]["partNumber"] for e in s3.log("UploadPart") if e["status"] == 200]
+    assert len(sent) == len(set(sent)), sent
+    assert bm.rows(backup)[0]["resume_state"] is None
+
+
 @pytest.mark.parametrize("size", [100, 20 * MIB])
 def test_a_page_in_the_stores_place_is_no_object(bm, s3, secret, size):
     """A proxy or a portal answers everything with a page of its own: that passes, and nothing is judged by it."""
