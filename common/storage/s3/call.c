@@ -336,10 +336,18 @@ static bool skewed(const struct s3_call *call, const struct http_response *respo
     return off_ms > SKEW_MS || off_ms < -SKEW_MS;
 }
 
+/* Stores say what they don't find; a 404 without a code is a proxy's that finds no store behind it. */
+static bool is_strange(const struct s3_call *call, const struct http_response *response)
+{
+    return response->status == 404 && *call->document.code == '\0' && strcmp(call->ask.method, "HEAD") != 0;
+}
+
 /* The answer to HEAD has no body: what 400 and 403 mean is seen from what stands around them. */
 static enum s3_error_class class_of(const struct s3_call *call, const struct http_response *response)
 {
     enum s3_error_class class = s3_error_class(response->status, call->document.code);
+    if (is_strange(call, response))
+        return S3_ERROR_TRANSIENT;
     if (strcmp(call->ask.method, "HEAD") != 0 || *call->document.code || class != S3_ERROR_FINAL)
         return class;
     const char *region = response->header(response, "x-amz-bucket-region");
@@ -404,6 +412,11 @@ static enum s3_error_class explain(struct s3_call *call, const struct http_respo
         class = class_of(call, response);
         s3_error_classify(response->status, document->code, document->message, err);
         err->retryable = err->retryable || class == S3_ERROR_CLOCK || class == S3_ERROR_TOKEN;
+    }
+    if (is_strange(call, response)) {
+        error_set(err, ERROR_PROTOCOL, true,
+                  "404 without a code, as if a proxy answered in the store's place");
+        snprintf(err->native, sizeof err->native, "404");
     }
     add_context(call, err);
     if (*request_id) {

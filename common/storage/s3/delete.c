@@ -72,10 +72,10 @@ static void begin(struct s3_delete *self)
         finish(self, NULL);
 }
 
-/* The upload isn't there; a bucket that isn't there has a code of its own. */
+/* The upload isn't there; a bucket that isn't there has a code of its own, a proxy's 404 none. */
 static bool upload_is_gone(const struct s3_answer *answer)
 {
-    return answer && answer->status == 404 && strcmp(answer->code, "NoSuchBucket") != 0;
+    return answer && answer->status == 404 && *answer->code && strcmp(answer->code, "NoSuchBucket") != 0;
 }
 
 static void judge_abort(struct s3_delete *self, const struct s3_answer *answer, const struct error *err)
