@@ -1,6 +1,7 @@
 #include "destination_place.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "copies.h"
 
@@ -33,6 +34,18 @@ int destination_place_open(struct cli *cli, int64_t id, struct destination_place
     }
     *ret = opened;
     return 0;
+}
+
+bool destination_place_key(const struct storage_place *place, const char *name, char *out, size_t size)
+{
+    bool disk = place->driver->capabilities & STORAGE_CAP_LOCAL_PATH;
+    const char *prefix = disk ? NULL : json_string_value(json_object_get(place->location.config, "prefix"));
+    prefix = prefix ? prefix + strspn(prefix, "/") : "";
+    size_t n = strlen(prefix);
+    while (n > 0 && prefix[n - 1] == '/')
+        n--;
+    int written = snprintf(out, size, "%.*s%s%s", (int)n, prefix, n ? "/" : "", name);
+    return written > 0 && (size_t)written < size;
 }
 
 void destination_place_close(struct destination_place *place)

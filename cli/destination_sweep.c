@@ -21,7 +21,8 @@ enum { UPLOADS_MAX = 100000, DEFAULT_HOURS = 24 };
 struct sweep {
     struct cli *cli;
     json_t *uploads;
-    bool by_key; /* some may be told a second time */
+    char below[1024]; /* the destination's prefix as a folder: "ours/", or "" */
+    bool by_key;      /* some may be told a second time */
     bool too_many;
 };
 
@@ -115,7 +116,6 @@ static int ask_rows(struct sweep *s, const char *storage_type, size_t from, size
 static int know_rows(struct sweep *s, const struct storage_place *place, struct error *err)
 {
     enum { AT_ONCE = 1000 };
-    const char *prefix = json_string_value(json_object_get(place->location.config, "prefix"));
     json_t *ours = json_array();
     int rc = 0;
     size_t n_all = json_array_size(s->uploads);
@@ -126,8 +126,7 @@ static int know_rows(struct sweep *s, const struct storage_place *place, struct 
         for (int i = 0; rc == 0 && i < PQntuples(rows); i++) {
             json_t *upload = json_array_get(s->uploads, from + (size_t)pg_int(rows, i, 0, 1) - 1);
             int64_t row = pg_int(rows, i, 1, 0);
-            bool below = prefix && *prefix;
-            if (row == 0 && !below)
+            if (row == 0 && s->below[0] == '\0')
                 continue;
             json_object_set_new(upload, "row_id", row ? json_integer(row) : json_null());
             json_object_set_new(upload, "live", json_boolean(pg_bool(rows, i, 2, false)));
@@ -212,8 +211,8 @@ int run_destination_sweep(struct cli *cli, const struct arguments *args, struct 
         return rc;
     struct sweep s = {.cli = cli, .uploads = json_array()};
     const struct storage_place *place = &destination.place;
-    const char *prefix = json_string_value(json_object_get(place->location.config, "prefix"));
-    rc = copies_list(cli, place, STORAGE_LIST_UPLOADS, prefix ? prefix : "", on_upload, &s, err);
+    destination_place_key(place, "", s.below, sizeof s.below); /* a prefix has at most 900 bytes */
+    rc = copies_list(cli, place, STORAGE_LIST_UPLOADS, s.below, on_upload, &s, err);
     s.by_key = strcmp(place->location.storage_type, "minio") == 0;
     if (rc == 0 && s.by_key)
         rc = list_failed(&s, place, id, err);

@@ -143,13 +143,11 @@ static bool read_probe(struct test *t, const struct storage_place *place, const 
 static void run_steps(struct test *t, const struct storage_place *place)
 {
     char key[1100];
+    char name[64];
     char random[17];
     random_hex(random, 8);
-    /* where copies go: rights may end at the prefix */
-    const char *prefix =
-        t->disk ? NULL : json_string_value(json_object_get(place->location.config, "prefix"));
-    snprintf(key, sizeof key, "%.1000s%sbackupmanager-probe-%s", prefix ? prefix : "",
-             prefix && *prefix && prefix[strlen(prefix) - 1] != '/' ? "/" : "", random);
+    snprintf(name, sizeof name, "backupmanager-probe-%s", random);
+    destination_place_key(place, name, key, sizeof key); /* a prefix has at most 900 bytes */
 
     struct error err = {0};
     struct storage_stat_result stat;

@@ -173,8 +173,10 @@ static void check_destination(struct doctor *d, const json_t *row, int64_t large
                     text_of(row, "queue"));
         return;
     }
-    if (destination_place_open(d->cli, catalog_row_id(row), &destination, &err) == 0)
-        copies_stat(d->cli, place, "backupmanager-doctor", &stat, &err);
+    char key[1100];
+    if (destination_place_open(d->cli, catalog_row_id(row), &destination, &err) == 0 &&
+        destination_place_key(place, "backupmanager-doctor", key, sizeof key))
+        copies_stat(d->cli, place, key, &stat, &err);
     bool disk = place->driver && (place->driver->capabilities & STORAGE_CAP_LOCAL_PATH);
     const char *base = place->location.base_path;
     if (err.code)

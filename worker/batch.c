@@ -199,6 +199,7 @@ static void send_end(struct worker *w)
             .error_code = failed ? error_code_name(t->error.code) : NULL,
             .error_message = failed ? t->error.message : NULL,
             .delay_ms = t->delay_ms,
+            .leaves_upload = t->leaves_upload,
         };
         b->sequential |= t->row.sequential;
     }

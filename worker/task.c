@@ -163,6 +163,8 @@ static void on_cleaned(struct storage_delete *del, bool existed, const struct er
     (void)existed;
     if (err)
         log_warn("%s: removing leftovers: %s", t->key, err->message);
+    else
+        t->leaves_upload = false;
     t->op = NULL;
     free(c);
     then(t);
@@ -234,6 +236,7 @@ static void end_with_error(struct task *t, const struct error *err)
         log_warn("%s fence %lld: failed for good after %lld attempts: %s", t->key, (long long)t->row.fence,
                  (long long)t->row.attempts, err->message);
         t->error = *err;
+        t->leaves_upload = t->row.resume_state != NULL;
         if (t->row.resume_state && t->place.driver && t->stop == STOP_NOT)
             clean_up(t, end_failed); /* nobody will take this upload up again */
         else
@@ -366,6 +369,7 @@ void task_judged(struct task *t, const struct row_judged *row, struct shared_res
     case ROW_TAKEN:
         t->state = TASK_ACQUIRE;
         t->stop = STOP_NOT;
+        t->leaves_upload = false;
         t->deadline_ms = sent_at_ms + w->lease_ms - w->lease_ms / 5;
         t->bytes_written = 0;
         acquire(t);

@@ -100,6 +100,7 @@ struct task {
     struct error error;
     char sha256[STORAGE_SHA256_SIZE];
     int64_t delay_ms;
+    bool leaves_upload; /* its upload is open still */
 
     /* SETTLE */
     enum queue_outcome settle;

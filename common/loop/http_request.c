@@ -328,7 +328,7 @@ static int keep_body(struct http_request *request, const char *bytes, size_t n, 
 {
     struct strbuf *body = &request->kept.body;
     if (n > body->max - body->size)
-        return error_set(err, ERROR_LIMIT, false, "%s: the answer is longer than %zu bytes", request->origin,
+        return error_set(err, ERROR_LIMIT, true, "%s: the answer is longer than %zu bytes", request->origin,
                          body->max);
     strbuf_append(body, bytes, n);
     return body->failed ? error_set(err, ERROR_SYSTEM, true, "out of memory") : 0;

@@ -195,8 +195,8 @@ static const struct pg_statement end_rows = {
     "rows_end",
     "WITH w AS MATERIALIZED (SELECT * FROM unnest($1::int[], $2::bigint[], $3::text[], $4::bigint[], "
     "$5::text[],"
-    " $6::text[], $7::text[], $8::bigint[])"
-    " AS w (id, fence, outcome, size, checksum, error_code, error_message, delay_ms)),"
+    " $6::text[], $7::text[], $8::bigint[], $9::bool[])"
+    " AS w (id, fence, outcome, size, checksum, error_code, error_message, delay_ms, leaves_upload)),"
     " changed AS ("
     " UPDATE backup_destinations d SET"
     "  status = CASE w.outcome WHEN 'completed' THEN 'completed' WHEN 'failed' THEN 'failed' ELSE 'pending' "
@@ -213,7 +213,8 @@ static const struct pg_statement end_rows = {
     "   WHEN 'given_back' THEN d.waiting_since END,"
     "  next_attempt_at = CASE WHEN w.outcome IN ('completed', 'failed') OR w.delay_ms = 0 THEN NULL"
     "   ELSE clock_timestamp() + w.delay_ms::float8 * interval '1 millisecond' END,"
-    "  resume_state = CASE WHEN w.outcome IN ('completed', 'failed') THEN NULL ELSE d.resume_state END,"
+    "  resume_state = CASE WHEN w.outcome = 'completed' OR w.outcome = 'failed' AND NOT w.leaves_upload THEN NULL"
+    "   ELSE d.resume_state END,"
     "  lease_owner = NULL, lease_until = NULL,"
     "  upload_completed_at = CASE w.outcome WHEN 'completed' THEN clock_timestamp() AT TIME ZONE 'UTC' END,"
     "  upload_duration_seconds = CASE w.outcome WHEN 'completed' THEN"
@@ -225,7 +226,7 @@ static const struct pg_statement end_rows = {
     " SELECT c.id, true, c.fence, c.status FROM changed c"
     " UNION ALL SELECT w.id, false, d.fence, d.status FROM w LEFT JOIN backup_destinations d ON d.id = w.id"
     "  WHERE w.id NOT IN (SELECT c.id FROM changed c)",
-    8};
+    9};
 
 /* The backup's state follows from its rows (design.md 2.9); a statement of its own, so that it sees what
  * end_rows did. */
@@ -269,7 +270,7 @@ static const char *const outcome_names[] = {"completed", "retry", "failed", "giv
 int rows_add_end(struct pg_request *request, const struct row_end *ends, int n, bool sequential,
                  int *ret_index)
 {
-    enum { ID, FENCE, OUTCOME, SIZE, CHECKSUM, ERROR_CODE, ERROR_MESSAGE, DELAY, BACKUP, N_ARRAYS };
+    enum { ID, FENCE, OUTCOME, SIZE, CHECKSUM, ERROR_CODE, ERROR_MESSAGE, DELAY, LEAVES, BACKUP, N_ARRAYS };
     struct strbuf a[N_ARRAYS];
     for (int i = 0; i < N_ARRAYS; i++) {
         strbuf_init(&a[i], 16u << 20);
@@ -285,6 +286,7 @@ int rows_add_end(struct pg_request *request, const struct row_end *ends, int n, 
         pg_array_text(&a[ERROR_CODE], e->error_code);
         pg_array_text(&a[ERROR_MESSAGE], e->error_message);
         pg_array_int(&a[DELAY], e->delay_ms);
+        pg_array_text(&a[LEAVES], e->leaves_upload ? "t" : "f");
         pg_array_int(&a[BACKUP], e->backup_id);
     }
     const char *values[N_ARRAYS];

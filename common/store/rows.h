@@ -85,6 +85,7 @@ struct row_end {
     const char *checksum;
     const char *error_code, *error_message;
     int64_t delay_ms;
+    bool leaves_upload; /* failed: its open upload could not be aborted, so the resume state stays */
 };
 
 enum row_written {

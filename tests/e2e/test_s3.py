@@ -40,6 +40,15 @@ def destination(bm, name, url, secret, *options, type="minio", bucket="bucket", 
            json.dumps({"bucket": bucket, "region": "us-east-1", "endpoint": url, **config}), *options)  # fmt: skip
 
 
+def client(s3):
+    """One that isn't ours."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client("s3", endpoint_url=s3.http, region_name="us-east-1", aws_access_key_id=FakeS3.access_key,
+                        aws_secret_access_key=SECRET, config=Config(s3={"addressing_style": "path"}))  # fmt: skip
+
+
 def backup_of(bm, size, *destinations):
     database = artifact(bm, "data", size)
     bm.assign(database, *destinations)
@@ -166,6 +175,65 @@ def test_a_wrong_secret_is_told_and_never_shown(bm, s3):
         assert "not-the-secret" not in f.read()
 
 
+def test_a_secret_rotated_in_mid_upload_is_read_again(bm, s3, secret):
+    """The old keys end while parts go up; the file holds new ones by then. Nothing fails, no upload is left behind."""
+    destination(bm, "store", s3.http, secret, part_size="5MiB", parallel_parts=1)
+    s3.rule("hold", {"operation": "UploadPart", "nth": 3})
+    backup = backup_of(bm, 30 * MIB, "store")
+    bm.worker()
+    s3.wait_holding()
+    new = {"access_key": "AKIANEW", "secret_key": "new-secret"}
+    s3.control("POST", "/credentials", {"add": [new], "remove": [FakeS3.access_key]})
+    path = secret.removeprefix("file:")
+    with open(path + ".new", "w", opener=lambda p, f: os.open(p, f, 0o644)) as f:
+        f.write("AKIANEW:new-secret")
+    os.rename(path + ".new", path)
+    s3.release()
+    assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
+    assert bm.rows(backup)[0]["attempts"] == 1 and not s3.uploads()
+    assert {e.get("access_key") for e in s3.log("CompleteMultipartUpload")} == {"AKIANEW"}
+
+
+def test_an_upload_that_cannot_be_aborted_is_not_forgotten(bm, s3, secret):
+    """The keys lose all their rights in mid upload. With them back, the retry goes on where it was."""
+    destination(bm, "store", s3.http, secret, part_size="5MiB", parallel_parts=1)
+    s3.rule({"type": "respond", "status": 403, "code": "AccessDenied"}, {"operation": "UploadPart", "nth": 3, "count": 0})
+    s3.rule({"type": "respond", "status": 403, "code": "AccessDenied"}, {"operation": "AbortMultipartUpload", "count": 0})
+    backup = backup_of(bm, 30 * MIB, "store")
+    bm.worker()
+    assert bm.wait_ended(backup)["status"] == "failed"
+    assert s3.uploads()[0]["upload_id"] in bm.rows(backup)[0]["resume_state"]
+    s3.clear_rules()
+    bm.ctl("backup", "retry", backup)
+    assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
+    assert len(s3.log("CreateMultipartUpload")) == 1 and not s3.uploads()
+    sent = [e["query"]["partNumber"] for e in s3.log("UploadPart") if e["status"] == 200]
+    assert len(sent) == len(set(sent)), sent
+    assert bm.rows(backup)[0]["resume_state"] is None
+
+
+@pytest.mark.parametrize("size", [100, 20 * MIB])
+def test_a_page_in_the_stores_place_is_no_object(bm, s3, secret, size):
+    """A proxy or a portal answers everything with a page of its own: that passes, and nothing is judged by it."""
+    page = {"type": "garbage", "body": "<html>Log in first</html>"}
+    s3.rule(page, {"count": 0}, before_auth=True)
+    destination(bm, "store", s3.http, secret)
+    backup = backup_of(bm, size, "store")
+    bm.worker(BM_MAX_ATTEMPTS="50")
+    wait_for(lambda: bm.rows(backup)[0]["attempts"] >= 2, 60, lambda: bm.describe(backup))
+    row = bm.rows(backup)[0]
+    assert row["error_code"] == "protocol" and "ETag" in row["error_message"], row
+    s3.clear_rules()
+    assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
+    s3.rule(page, {"count": 0}, before_auth=True)
+    for deep in ([], ["--deep"]):
+        done = bm.ctl("backup", "verify", backup, *deep, check=False)
+        assert done.returncode == 1 and "ETag" in done.stdout and "corrupt" not in done.stdout, done.stdout
+    assert bm.ctl("backup", "delete", backup, check=False).returncode == 1
+    s3.clear_rules()
+    assert len(s3.objects()) == 1
+
+
 def test_transient_trouble_is_bridged_and_waits_are_obeyed(bm, s3, secret):
     """SlowDown with Retry-After, a connection cut in mid part, an error within a 200: one attempt is enough."""
     s3.rule({"type": "respond", "status": 503, "code": "SlowDown", "headers": {"Retry-After": "1"}},
@@ -253,13 +321,8 @@ def test_sweep_aborts_old_uploads_of_ours_only(bm, s3, secret):
     bm.worker(BM_RETRY_BASE_MS="600000", BM_RETRY_CAP_MS="600000")
     wait_for(lambda: bm.rows(backup)[0]["attempts"] == 1 and bm.rows(backup)[0]["status"] == "pending", 60)
     kept = s3.uploads()[0]
-    import boto3
-    from botocore.config import Config
-
-    client = boto3.client("s3", endpoint_url=s3.http, region_name="us-east-1", aws_access_key_id=FakeS3.access_key,
-                          aws_secret_access_key=SECRET, config=Config(s3={"addressing_style": "path"}))  # fmt: skip
-    old = client.create_multipart_upload(Bucket="bucket", Key="ours/forgotten.sql.gz")["UploadId"]
-    stranger = client.create_multipart_upload(Bucket="bucket", Key="theirs/file")["UploadId"]
+    old = client(s3).create_multipart_upload(Bucket="bucket", Key="ours/forgotten.sql.gz")["UploadId"]
+    stranger = client(s3).create_multipart_upload(Bucket="bucket", Key="theirs/file")["UploadId"]
 
     listed = bm.ctl("destination", "sweep", "store", "--dry-run", json=True)
     assert {u["key"] for u in listed} == {kept["key"], "ours/forgotten.sql.gz"}
@@ -285,12 +348,56 @@ def test_destination_test_prints_each_step(bm, s3, secret):
     assert done.returncode == 1 and "bucket 'nowhere' isn't there" in done.stdout, done.stdout
 
 
+def test_doctor_looks_where_copies_go(bm, s3, secret):
+    """Rights may end at the prefix; and who has a store is not told to mount a disk."""
+    s3.rule({"type": "respond", "status": 403}, {"operation": "HeadObject", "key": "^(?!ours/)", "count": 0})
+    destination(bm, "store", s3.http, secret, prefix="/ours/")
+    destination(bm, "nowhere", s3.http, secret, bucket="nowhere", prefix="ours")
+    found = {f["check"]: f for f in bm.ctl("doctor", json=True, check=False)}
+    assert found["destination store"]["level"] == "OK", found
+    assert "destination test" in found["destination nowhere"]["advice"], found
+    assert "disk" not in found["destination nowhere"]["advice"], found
+    assert "FAIL" not in bm.ctl("destination", "test", "store").stdout
+    assert all(e["path"].startswith("/bucket/ours/backupmanager-") for e in s3.log() if e["status"] == 200 and e["operation"] != "HeadBucket")
+
+
 def test_tls_is_verified(bm, s3, secret):
     destination(bm, "trusting", s3.https, secret, ca_file=s3.ca_file)
     destination(bm, "wary", s3.https, secret)
     assert "FAIL" not in bm.ctl("destination", "test", "trusting").stdout
     done = bm.ctl("destination", "test", "wary", check=False)
     assert done.returncode == 1 and "ca_file" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize(
+    "config, begins",
+    [
+        ('"prefix": "backups\\/prod"', "backups/prod/"),  # as PHP writes it
+        ('"prefix": "caff\\u00e8"', "caffè/"),
+        ('"tags": {"prefix": "tag"}', "data/"),
+        ('"tags": {"prefix": "tag", "a": "b"}, "prefix": "/own//"', "own/"),
+    ],
+)
+def test_the_prefix_is_read_as_json(bm, s3, secret, config, begins):
+    text = f'{{"bucket": "bucket", "endpoint": "{s3.http}", {config}}}'
+    bm.ctl("destination", "add", "store", "--type", "minio", "--credentials-ref", secret, "--config", text)
+    backup = backup_of(bm, 100, "store")
+    bm.worker()
+    assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
+    assert [key.startswith(begins) for key in s3.objects()] == [True], s3.objects().keys()
+
+
+def test_sweep_takes_the_prefix_as_a_folder(bm, s3, secret):
+    """However it is written; and what only begins with the same letters is a stranger's."""
+    destination(bm, "store", s3.http, secret, prefix="/ours/")
+    destination(bm, "bare", s3.http, secret, prefix="ours")
+    store = client(s3)
+    for key in ("ours/forgotten", "ours-not/file", "oursnot"):
+        store.create_multipart_upload(Bucket="bucket", Key=key)
+    for name in ("store", "bare"):
+        assert [u["key"] for u in bm.ctl("destination", "sweep", name, "--dry-run", json=True)] == ["ours/forgotten"]
+    bm.ctl("destination", "sweep", "bare", "--older-than", "0")
+    assert {u["key"] for u in s3.uploads()} == {"ours-not/file", "oursnot"}
 
 
 @pytest.mark.parametrize(

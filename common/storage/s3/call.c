@@ -1,12 +1,14 @@
 #include "storage/s3/call.h"
 
 #include <assert.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/backoff.h"
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/random.h"
 #include "storage/s3/ask.h"
 #include "storage/s3/config_members.h"
@@ -34,12 +36,14 @@ struct s3_call {
     void *memory;
     enum call_state state;
     int tries;
-    bool region_repaired, clock_repaired, token_repaired, has_token;
+    bool region_repaired, clock_repaired, token_repaired, keys_repaired, has_token;
     bool locate; /* the next request is the HEAD of the bucket */
     bool given;  /* on_body was called */
     bool cancelled;
+    bool asked_anew;         /* for keys in place of those that were refused */
     char region[64];         /* that the request itself was last signed for */
-    char access_key_id[160]; /* of the last signature */
+    char access_key_id[160]; /* of the last signature; and by what its secret can be told from another */
+    unsigned char secret_sha256[DIGEST_SHA256_BYTES];
     struct aws_credentials_wait *wait;
     struct http_request *request;
     uv_timer_t timer;
@@ -121,6 +125,21 @@ static int send_signed(struct s3_call *call, const struct s3_ask *ask, const str
     return http_start(session->access->http, &http, &call->request, err);
 }
 
+static void sha256_of_secret(const struct aws_credentials *credentials, unsigned char *out)
+{
+    const char *secret = credentials->secret_access_key;
+    if (EVP_Digest(secret, strlen(secret), out, NULL, EVP_sha256(), NULL) != 1)
+        memset(out, 0, DIGEST_SHA256_BYTES);
+}
+
+static bool signed_with(const struct s3_call *call, const struct aws_credentials *credentials)
+{
+    unsigned char sha256[DIGEST_SHA256_BYTES];
+    sha256_of_secret(credentials, sha256);
+    return strcmp(call->access_key_id, credentials->access_key_id) == 0 &&
+           memcmp(call->secret_sha256, sha256, sizeof sha256) == 0;
+}
+
 static int send_request(struct s3_call *call, const struct aws_credentials *credentials, struct error *err)
 {
     struct s3_session *session = call->session;
@@ -128,6 +147,7 @@ static int send_request(struct s3_call *call, const struct aws_credentials *cred
     if (region && strcmp(region, session->config.region) != 0)
         s3_config_set_region(&session->config, region);
     snprintf(call->access_key_id, sizeof call->access_key_id, "%s", credentials->access_key_id);
+    sha256_of_secret(credentials, call->secret_sha256);
     call->has_token = credentials->session_token && *credentials->session_token;
     if (!call->locate)
         snprintf(call->region, sizeof call->region, "%s", session->config.region);
@@ -162,7 +182,13 @@ static void on_credentials(void *data, const struct aws_credentials *credentials
 {
     struct s3_call *call = data;
     struct error own = {0};
+    bool anew = call->asked_anew;
     call->wait = NULL;
+    call->asked_anew = false;
+    if (credentials && anew && signed_with(call, credentials)) {
+        finish(call, NULL, &call->err); /* these very keys were refused */
+        return;
+    }
     if (err)
         own = *err;
     else
@@ -269,16 +295,35 @@ static bool repair_clock(struct s3_call *call, const struct http_response *respo
     return true;
 }
 
-static bool repair_token(struct s3_call *call)
+/* Has the credentials fetched anew, unless they stand in the configuration. */
+static bool fetch_anew(struct s3_call *call)
 {
     const struct s3_session *session = call->session;
-    if (call->token_repaired || (session->config.access_key_id && session->credentials_ref == NULL))
+    if (session->config.access_key_id && session->credentials_ref == NULL)
         return false;
-    call->token_repaired = true;
     const struct aws_credentials_ask ask = credentials_ask(call);
     aws_credentials_expired(session->access->aws, &ask, call->access_key_id);
     begin_again(call);
     return true;
+}
+
+static bool repair_token(struct s3_call *call)
+{
+    if (call->token_repaired)
+        return false;
+    call->token_repaired = true;
+    return fetch_anew(call);
+}
+
+/* Keys are kept for a while, and rotated meanwhile: the request is sent again only if there are others now.
+ */
+static bool repair_keys(struct s3_call *call, const struct error *err)
+{
+    if (call->keys_repaired)
+        return false;
+    call->keys_repaired = call->asked_anew = true;
+    call->err = *err;
+    return fetch_anew(call);
 }
 
 static bool skewed(const struct s3_call *call, const struct http_response *response)
@@ -291,10 +336,18 @@ static bool skewed(const struct s3_call *call, const struct http_response *respo
     return off_ms > SKEW_MS || off_ms < -SKEW_MS;
 }
 
+/* Stores say what they don't find; a 404 without a code is a proxy's that finds no store behind it. */
+static bool is_strange(const struct s3_call *call, const struct http_response *response)
+{
+    return response->status == 404 && *call->document.code == '\0' && strcmp(call->ask.method, "HEAD") != 0;
+}
+
 /* The answer to HEAD has no body: what 400 and 403 mean is seen from what stands around them. */
 static enum s3_error_class class_of(const struct s3_call *call, const struct http_response *response)
 {
     enum s3_error_class class = s3_error_class(response->status, call->document.code);
+    if (is_strange(call, response))
+        return S3_ERROR_TRANSIENT;
     if (strcmp(call->ask.method, "HEAD") != 0 || *call->document.code || class != S3_ERROR_FINAL)
         return class;
     const char *region = response->header(response, "x-amz-bucket-region");
@@ -319,6 +372,8 @@ static bool take_up_again(struct s3_call *call, enum s3_error_class class,
         return repair_clock(call, response);
     case S3_ERROR_TOKEN:
         return repair_token(call);
+    case S3_ERROR_KEYS:
+        return repair_keys(call, err);
     case S3_ERROR_FINAL:
         return false;
     }
@@ -341,8 +396,13 @@ static enum s3_error_class explain(struct s3_call *call, const struct http_respo
     hide_key_id(call, document->message);
     if (response->status < 300 && document->code[0] == '\0') {
         class = S3_ERROR_TRANSIENT;
-        error_set(err, ERROR_PROTOCOL, true, "%d, but no whole %s came with it", response->status,
-                  call->ask.expect_root);
+        if (call->ask.expect_root)
+            error_set(err, ERROR_PROTOCOL, true, "%d, but no whole %s came with it", response->status,
+                      call->ask.expect_root);
+        else
+            error_set(err, ERROR_PROTOCOL, true,
+                      "%d, but no ETag came with it, as if a proxy answered in the store's place",
+                      response->status);
         snprintf(err->native, sizeof err->native, "%d", response->status);
     } else if (response->status < 300) {
         class = s3_error_class(500, document->code);
@@ -352,6 +412,11 @@ static enum s3_error_class explain(struct s3_call *call, const struct http_respo
         class = class_of(call, response);
         s3_error_classify(response->status, document->code, document->message, err);
         err->retryable = err->retryable || class == S3_ERROR_CLOCK || class == S3_ERROR_TOKEN;
+    }
+    if (is_strange(call, response)) {
+        error_set(err, ERROR_PROTOCOL, true,
+                  "404 without a code, as if a proxy answered in the store's place");
+        snprintf(err->native, sizeof err->native, "404");
     }
     add_context(call, err);
     if (*request_id) {
@@ -378,7 +443,9 @@ static void judge(struct s3_call *call, const struct http_response *response)
         .request_id = request_id ? request_id : document->request_id,
         .response = response,
     };
-    if (success && (root == NULL || strcmp(document->root, root) == 0)) {
+    bool whole = (root == NULL || strcmp(document->root, root) == 0) &&
+                 (!call->ask.expect_etag || response->header(response, "etag"));
+    if (success && whole) {
         finish(call, &answer, NULL);
         return;
     }

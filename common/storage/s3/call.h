@@ -74,6 +74,9 @@ struct s3_ask {
     /* A 200 must hold a document with this root, else it counts as a 500 and is tried again; an <Error> in it
      * is judged as an error answer. NULL: the body is not looked at. */
     const char *expect_root;
+    /* A 2xx must hold an ETag, as it does when it tells of an object, else it counts as a 500 and is tried
+     * again: something else answered in the store's place, such as a proxy with its own page. */
+    bool expect_etag;
     size_t response_max; /* 0 = 1 MiB */
     int (*on_body)(void *data, const void *bytes, size_t size, struct error *err);
     bool once;             /* no tries of its own. Also without it: none once on_body was given anything */

@@ -56,6 +56,7 @@ static void ask(struct s3_delete *self, enum delete_state state, const char *ope
                                     : state == DELETE_ABORT ? 1
                                                             : 0,
                          .sse_customer = state == DELETE_HEAD && self->task.session.sse_customer_key,
+                         .expect_etag = state == DELETE_HEAD,
                          .body_fd = -1};
     self->state = state;
     s3_task_ask(&self->task, &ask);
@@ -71,10 +72,10 @@ static void begin(struct s3_delete *self)
         finish(self, NULL);
 }
 
-/* The upload isn't there; a bucket that isn't there has a code of its own. */
+/* The upload isn't there; a bucket that isn't there has a code of its own, a proxy's 404 none. */
 static bool upload_is_gone(const struct s3_answer *answer)
 {
-    return answer && answer->status == 404 && strcmp(answer->code, "NoSuchBucket") != 0;
+    return answer && answer->status == 404 && *answer->code && strcmp(answer->code, "NoSuchBucket") != 0;
 }
 
 static void judge_abort(struct s3_delete *self, const struct s3_answer *answer, const struct error *err)

@@ -14,6 +14,7 @@ enum s3_error_class {
     S3_ERROR_REGION,    /* signed for, or sent to, another region than the bucket's */
     S3_ERROR_CLOCK,     /* signed with a clock too far from the server's */
     S3_ERROR_TOKEN,     /* the credentials have expired */
+    S3_ERROR_KEYS,      /* they are refused: final, unless they were replaced since they were read */
 };
 
 /* code "" = none came (HEAD has no body). */

@@ -162,6 +162,7 @@ static void fetch(struct s3_get *self)
                          .n_headers = n,
                          .body_fd = -1,
                          .sse_customer = self->task.session.sse_customer_key != NULL,
+                         .expect_etag = true,
                          .on_body = on_body};
     self->state = GET_FETCHING;
     s3_task_ask(&self->task, &ask);

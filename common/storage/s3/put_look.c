@@ -124,6 +124,7 @@ void s3_put_look_start(struct s3_put *self)
                          .n_headers = s3_put_wants_crc32c(self) ? 1 : 0,
                          .body_fd = -1,
                          .sse_customer = self->session.sse_customer_key != NULL,
+                         .expect_etag = true,
                          .done = on_looked};
     s3_put_call(self, &ask);
 }

@@ -183,7 +183,7 @@ static void on_listed_parts(void *data, const struct s3_answer *answer, const st
     self->call = NULL;
     self->waiting = false;
     /* Ceph's gateway says NoSuchKey of an upload that is gone */
-    if (s3_put_was(answer, 404, NULL) && !s3_put_was(answer, 404, "NoSuchBucket"))
+    if (s3_put_was(answer, 404, NULL) && *answer->code && strcmp(answer->code, "NoSuchBucket") != 0)
         self->lost = true;
     else if (own.code || read_page(self, answer, &page, &own))
         s3_put_fail(self, &own);

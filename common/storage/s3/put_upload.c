@@ -322,7 +322,7 @@ void s3_put_complete_start(struct s3_put *self)
 static void on_aborted(void *data, const struct s3_answer *answer, const struct error *err)
 {
     struct s3_put *self = data;
-    bool gone = err == NULL || s3_put_was(answer, 404, NULL);
+    bool gone = err == NULL || (s3_put_was(answer, 404, NULL) && *answer->code);
     self->call = NULL;
     self->waiting = false;
     if (self->n_doomed > 0) /* a cancel has emptied the list */

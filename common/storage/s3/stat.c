@@ -35,7 +35,8 @@ static void ask_object(struct s3_stat *self)
                          .method = "HEAD",
                          .key = self->request->key,
                          .body_fd = -1,
-                         .sse_customer = self->task.session.sse_customer_key != NULL};
+                         .sse_customer = self->task.session.sse_customer_key != NULL,
+                         .expect_etag = true};
     self->state = STAT_OBJECT;
     s3_task_ask(&self->task, &ask);
 }

@@ -205,10 +205,10 @@ static void test_response_max(void **state)
     serve(f, serve_sized);
     assert_status(run(f, ASK(.url = "/1000", .response_max = 1000)), 200);
     assert_int_equal(f->answer.body_size, 1000);
-    assert_error(run(f, ASK(.url = "/1001", .response_max = 1000)), ERROR_LIMIT, false);
+    assert_error(run(f, ASK(.url = "/1001", .response_max = 1000)), ERROR_LIMIT, true);
     assert_string_equal(f->answer.err.native, "sent");
     assert_status(run(f, ASK(.url = "/1048576")), 200);
-    assert_error(run(f, ASK(.url = "/1048577")), ERROR_LIMIT, false);
+    assert_error(run(f, ASK(.url = "/1048577")), ERROR_LIMIT, true);
 }
 
 static void test_streamed(void **state)

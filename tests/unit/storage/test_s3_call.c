@@ -11,7 +11,7 @@ static const struct s3_ask put_small = {
 static const struct s3_ask get_object = {
     .operation = "GetObject", .method = "GET", .key = KEY, .body_fd = -1};
 static const struct s3_ask head_object = {
-    .operation = "HeadObject", .method = "HEAD", .key = KEY, .body_fd = -1};
+    .operation = "HeadObject", .method = "HEAD", .key = KEY, .body_fd = -1, .expect_etag = true};
 static const struct sigv4_query list_query[] = {{"list-type", "2"}, {"prefix", ""}};
 static const struct s3_ask list_objects = {.operation = "ListObjectsV2",
                                            .method = "GET",
@@ -195,10 +195,20 @@ static const struct {
     {"another root", NULL,
      "{\"match\": {\"count\": 0}, \"action\": {\"type\": \"garbage\", \"body\": \"<Other/>\"}}",
      &list_objects, ERROR_PROTOCOL, true, "200, but no whole ListBucketResult", "200", 3, 0},
-    {"endless body", NULL, "{\"action\": {\"type\": \"endless\"}}", &list_objects, ERROR_LIMIT, false,
+    {"a page in the store's place", NULL,
+     "{\"match\": {\"count\": 0}, \"before_auth\": true, \"action\": {\"type\": \"garbage\", \"body\": "
+     "\"<html>Log in\"}}",
+     &head_object, ERROR_PROTOCOL, true, "200, but no ETag came with it", "200", 3, 0},
+    {"a page in the store's place, once", NULL, "{\"action\": {\"type\": \"garbage\"}}", &head_object,
+     ERROR_NOT_FOUND, false, NULL, NULL, 2, 0},
+    {"endless body", NULL, "{\"action\": {\"type\": \"endless\"}}", &list_objects, ERROR_LIMIT, true,
      "ListObjectsV2 in bucket 'bucket'", NULL, 1, 0},
     {"endless body of an error", NULL, "{\"action\": {\"type\": \"endless\", \"status\": 500}}", &put_small,
-     ERROR_LIMIT, false, "PutObject in bucket 'bucket'", NULL, 1, 0},
+     ERROR_LIMIT, true, "PutObject in bucket 'bucket'", NULL, 1, 0},
+    {"a proxy that finds no store", NULL,
+     "{\"match\": {\"count\": 0}, \"action\": {\"type\": \"respond\", \"status\": 404, \"body\": \"404 page "
+     "not found\"}}",
+     &put_small, ERROR_PROTOCOL, true, "404 without a code", "404", 3, 0},
     {"endless headers", NULL,
      "{\"match\": {\"count\": 0}, \"action\": {\"type\": \"endless\", \"of\": \"headers\"}}", &list_objects,
      ERROR_PROTOCOL, true, NULL, NULL, 3, 0},
