@@ -170,6 +170,17 @@ static void run_steps(struct test *t, const struct storage_place *place)
     take_step(t, DELETE, &err);
 }
 
+/* A probe under retention would stand there for as long as copies do. The settings have been checked. */
+static void unlock_probe(const struct test *t, struct storage_place *place)
+{
+    static const char *const members[] = {"object_lock_mode", "object_lock_days", "object_lock_legal_hold"};
+    bool locked = false;
+    for (int i = 0; i < 3; i++)
+        locked |= json_object_del(place->config, members[i]) == 0;
+    if (locked && !t->args->json)
+        puts("      the probe is written without the Object Lock that copies get");
+}
+
 int run_destination_test(struct cli *cli, const struct arguments *args, struct error *err)
 {
     json_t *row;
@@ -180,6 +191,7 @@ int run_destination_test(struct cli *cli, const struct arguments *args, struct e
     struct test t = {.cli = cli, .args = args, .steps = json_array()};
     if (destination_place_open(cli, catalog_row_id(row), &destination, err) == 0) {
         t.disk = destination.place.driver->capabilities & STORAGE_CAP_LOCAL_PATH;
+        unlock_probe(&t, &destination.place);
         run_steps(&t, &destination.place);
         destination_place_close(&destination);
     } else

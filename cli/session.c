@@ -39,6 +39,8 @@ struct redis_client *cli_redis(struct cli *cli, struct error *err)
     return cli->redis;
 }
 
+enum { STALL_MS = 10000 }; /* times the tries of a call; a worker waits for a minute each */
+
 struct keys {
     uv_loop_t *loop;
     struct error err;
@@ -56,7 +58,12 @@ static void on_keys(void *data, const struct error *err)
 
 static int open_access(struct cli *cli, struct error *err)
 {
-    return cli->access ? 0 : access_new(&cli->loop, &cli->settings, &cli->access, err);
+    if (cli->access)
+        return 0;
+    int rc = access_new(&cli->loop, &cli->settings, &cli->access, err);
+    if (rc == 0)
+        http_client_set_stall_timeout(cli->access->http, STALL_MS);
+    return rc;
 }
 
 struct access *cli_access(struct cli *cli, struct error *err)

@@ -402,6 +402,11 @@ int http_client_new(uv_loop_t *loop, const struct http_options *options, struct 
     return 0;
 }
 
+void http_client_set_stall_timeout(struct http_client *client, int64_t stall_timeout_ms)
+{
+    client->stall_timeout_ms = stall_timeout_ms;
+}
+
 static void cancel(struct http_request *request, const char *why)
 {
     struct error err;

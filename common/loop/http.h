@@ -46,6 +46,9 @@ void http_client_close(struct http_client *client, void (*on_closed)(void *data)
 struct http_group *http_client_group(struct http_client *client, const char *name, int max_active,
                                      int64_t bytes_per_second);
 
+/* Another stall_timeout_ms for requests to come: a person who waits has less patience than a worker. */
+void http_client_set_stall_timeout(struct http_client *client, int64_t stall_timeout_ms);
+
 enum http_proxy {
     HTTP_PROXY_ENVIRONMENT, /* http_proxy, https_proxy, no_proxy */
     HTTP_PROXY_NEVER,       /* metadata addresses */

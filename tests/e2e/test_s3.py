@@ -450,3 +450,16 @@ def test_the_prefix_is_the_configurations_own(bm, secret):
     backup = backup_of(bm, 10, "tagged", "bare")
     paths = {row["storage_name"]: row["file_path"] for row in bm.rows(backup)}
     assert paths["tagged"].startswith("right/place/data/") and paths["bare"].startswith("data/"), paths
+
+
+def test_a_probe_is_never_locked(bm, s3, secret):
+    destination(bm, "store", s3.https, secret, type="s3", bucket="locked", ca_file=s3.ca_file,
+                object_lock_mode="COMPLIANCE", object_lock_days=365)  # fmt: skip
+    done = bm.ctl("destination", "test", "store")
+    assert "FAIL" not in done.stdout and "Object Lock" in done.stdout, done.stdout
+    assert [e for e in s3.log("PutObject")] and not s3.state()["objects"]
+    assert not [h for e in s3.log("PutObject") for h in e["headers"] if "lock" in str(h).lower()]
+    backup = backup_of(bm, 100, "store")
+    bm.worker()
+    assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
+    assert [h for e in s3.log("PutObject") for h in e["headers"] if "lock" in str(h).lower()]
