@@ -78,6 +78,7 @@ void s3_put_forget_upload(struct s3_put *self)
     free(self->upload_id);
     self->upload_id = NULL;
     self->now.upload_id = NULL;
+    self->now.fence = self->request->fence;
     self->n_done = self->n_saved = self->marker = 0;
     self->done_bytes = 0;
     self->lost = self->has_sums = false;
@@ -242,8 +243,9 @@ static enum s3_put_state after_absence(struct s3_put *self)
 static enum s3_put_state refuse_standing(struct s3_put *self, bool damaged)
 {
     const struct s3_standing *standing = &self->standing;
-    bool wrong = damaged || (self->reason == S3_PUT_COMPLETED && standing->ours);
-    self->remove_wanted = wrong && standing->ours;
+    bool ours = standing->ours || (self->completed && standing->taken_up);
+    bool wrong = damaged || (self->reason == S3_PUT_COMPLETED && ours);
+    self->remove_wanted = wrong && ours;
     if (wrong)
         error_set(&self->err, ERROR_CORRUPT, self->remove_wanted,
                   "'%.300s' in bucket '%.100s' is not what was sent: the store has %" PRIu64

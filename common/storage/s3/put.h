@@ -53,6 +53,7 @@ struct s3_standing {
     uint64_t size;
     char sha256[STORAGE_SHA256_SIZE]; /* "" = not known */
     bool ours;                        /* made by this very attempt: row and fence in its metadata */
+    bool taken_up; /* or of the upload that this attempt took up: the fence of the one that began it */
 };
 
 enum s3_part_state {

@@ -109,6 +109,8 @@ static void on_looked(void *data, const struct s3_answer *answer, const struct e
             memcpy(self->standing.sha256, sha256, sizeof self->standing.sha256);
         self->standing.ours = header_is(answer, "x-amz-meta-row-id", self->request->row_id) &&
                               header_is(answer, "x-amz-meta-fence", self->request->fence);
+        self->standing.taken_up = header_is(answer, "x-amz-meta-row-id", self->request->row_id) &&
+                                  header_is(answer, "x-amz-meta-fence", self->now.fence);
         self->standing.kind = judge(self, answer);
     }
     s3_put_step(self);

@@ -34,9 +34,10 @@ static void take_up(struct s3_put *self)
         return; /* out of reach; the old place's own rule for incomplete uploads ends it */
     if (self->old.upload_id == NULL)
         self->strays_wanted = strcmp(self->old.key, self->request->key) == 0;
-    else if (!self->single && s3_resume_same(&self->now, &self->old))
+    else if (!self->single && s3_resume_same(&self->now, &self->old)) {
         self->upload_id = strdup(self->old.upload_id);
-    else
+        self->now.fence = self->old.fence;
+    } else
         s3_put_doom(self, self->old.upload_id);
     self->now.upload_id = self->upload_id;
 }
@@ -96,7 +97,8 @@ int s3_put_upload_init(struct s3_put *self, struct error *err)
                                    .sha256 = put->sha256,
                                    .checksum = checksum_name(self),
                                    .size = put->size,
-                                   .part_size = self->plan.fixed_size};
+                                   .part_size = self->plan.fixed_size,
+                                   .fence = put->fence};
     take_up(self);
     return 0;
 }

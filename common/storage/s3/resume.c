@@ -26,15 +26,15 @@ int s3_resume_parse(const char *text, struct s3_resume *ret, struct error *err)
 {
     struct s3_resume resume = {0};
     json_error_t why;
-    json_int_t size = -1, part_size = -1;
+    json_int_t size = -1, part_size = -1, fence = 0;
     const json_t *upload_id = NULL, *parts = NULL;
     resume.json = strlen(text) <= S3_RESUME_MAX ? json_loads(text, JSON_REJECT_DUPLICATES, &why) : NULL;
     int rc = 0;
     if (resume.json == NULL ||
-        json_unpack_ex(resume.json, &why, 0, "{s:o, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o}", "upload_id",
-                       &upload_id, "endpoint", &resume.endpoint, "bucket", &resume.bucket, "key", &resume.key,
-                       "sha256", &resume.sha256, "checksum", &resume.checksum, "size", &size, "part_size",
-                       &part_size, "parts", &parts) < 0 ||
+        json_unpack_ex(resume.json, &why, 0, "{s:o, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s?I, s:o}",
+                       "upload_id", &upload_id, "endpoint", &resume.endpoint, "bucket", &resume.bucket, "key",
+                       &resume.key, "sha256", &resume.sha256, "checksum", &resume.checksum, "size", &size,
+                       "part_size", &part_size, "fence", &fence, "parts", &parts) < 0 ||
         size < 0 || part_size < 0 || !(json_is_null(upload_id) || json_is_string(upload_id)))
         rc = error_set(err, ERROR_INPUT, false, "resume state of an upload to S3 can't be read");
     else
@@ -46,6 +46,7 @@ int s3_resume_parse(const char *text, struct s3_resume *ret, struct error *err)
     resume.upload_id = json_string_value(upload_id);
     resume.size = (uint64_t)size;
     resume.part_size = (uint64_t)part_size;
+    resume.fence = fence;
     *ret = resume;
     return 0;
 }
@@ -92,10 +93,10 @@ char *s3_resume_text(const struct s3_resume *resume, const char *const *etags, u
         if (etags[i])
             json_array_append_new(parts, json_pack("[i, s]", (int)i + 1, etags[i]));
     json_t *json =
-        json_pack("{s:s?, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o}", "upload_id", resume->upload_id,
+        json_pack("{s:s?, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:o}", "upload_id", resume->upload_id,
                   "endpoint", resume->endpoint, "bucket", resume->bucket, "key", resume->key, "sha256",
                   resume->sha256, "checksum", resume->checksum, "size", (json_int_t)resume->size, "part_size",
-                  (json_int_t)resume->part_size, "parts", parts);
+                  (json_int_t)resume->part_size, "fence", (json_int_t)resume->fence, "parts", parts);
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
     json_decref(json);
     return text;

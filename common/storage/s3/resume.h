@@ -2,8 +2,8 @@
  * resume_state of a multipart upload, JSON: what of it an earlier attempt has left at the store. Pure.
  *
  *   {"upload_id": "..." | null, "endpoint": ..., "bucket": ..., "key": ..., "sha256": ..., "size": ...,
- *    "part_size": 0 = the default plan, "checksum": "crc32c" | "md5" | "none",
- *    "parts": [[number, "ETag"], ...]}
+ *    "part_size": 0 = the default plan, "checksum": "crc32c" | "md5" | "none", "fence": of the attempt that
+ * began it, "parts": [[number, "ETag"], ...]}
  *
  * upload_id null: an upload was about to be begun; whether it was, only the store knows.
  */
@@ -22,7 +22,8 @@ struct s3_resume {
     const char *upload_id; /* NULL = an intent only */
     const char *endpoint, *bucket, *key, *sha256, *checksum;
     uint64_t size, part_size;
-    json_t *json; /* owns the strings above */
+    int64_t fence; /* in the metadata of the object that will come of it */
+    json_t *json;  /* owns the strings above */
 };
 
 /* ERROR_INPUT: not such a state. Undone by s3_resume_deinit, which takes a zeroed one too. */

@@ -116,6 +116,22 @@ static void only_missing_parts_are_sent_again(void **state)
 }
 
 /* Where ETags are no MD5 and nothing was recorded, only the listed checksum can tell. */
+/* What comes of an upload that was taken up carries the fence of the attempt that began it, and is ours. */
+static void a_resumed_upload_is_found_damaged(void **state)
+{
+    (void)state;
+    char *saved = leave_parts(NULL, false);
+    fake_rule("{\"match\": {\"operation\": \"HeadObject\", \"nth\": 2}, \"action\": {\"type\": \"alter\", "
+              "\"headers\": {\"x-amz-checksum-crc32c\": \"AAAAAA==\"}}}");
+    struct put_run run = {.artifact = &large, .resume_state = saved, .fence = 2};
+    run_upload(&run);
+    expect_run(&run, ERROR_CORRUPT, true, large.sha256);
+    assert_int_equal(fake_count("CreateMultipartUpload"), 0);
+    assert_int_equal(count_in_state("objects"), 0);
+    free(run.saved);
+    free(saved);
+}
+
 static void parts_known_by_their_checksum(void **state)
 {
     (void)state;
@@ -692,6 +708,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(only_missing_parts_are_sent_again, setup),
+        cmocka_unit_test_setup(a_resumed_upload_is_found_damaged, setup),
         cmocka_unit_test_setup(parts_known_by_their_checksum, setup),
         cmocka_unit_test_setup(parts_that_are_not_ours, setup),
         cmocka_unit_test_setup(pages_of_parts, setup),
