@@ -4,13 +4,13 @@
  *   1. another host has it and its workers serve this queue: hand the job over (parked:host:<host>)
  *   2. a completed copy that can be read from here: fetched into a nameless file, digest checked
  *   3. no copy completed, and the host that has it is gone (or it is this one, and the file is gone): a new
- * generation
+ *      generation
  *   4. wait; after BM_HANDOVER_SECONDS: failed, naming the host, unless it is alive and only busy
  *
  * None of this spends an attempt but the last.
  *
- *   SIBLINGS ──► WORKERS (one queue after the other) ──► decide ──► FETCH (one copy after the other) ──►
- * upload └──► RENEW ──► given back
+ *   SIBLINGS ─► WORKERS (queue by queue) ─► decide ─► FETCH (copy by copy) ─┬─► upload
+ *                                                                           └─► RENEW ─► given back
  */
 #include <errno.h>
 #include <fcntl.h>

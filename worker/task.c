@@ -1,10 +1,13 @@
 /*
  * One claimed job.
  *
- *  claimed ──► TAKE ──► TAKING ──┬─ taken ──► ACQUIRE ──► UPLOAD ──► END ──► ENDING ──► SETTLE ──► SETTLING
- * ──► freed ├─ ended, gone ──► CLEAN ─────────────────────────────► SETTLE (ack, bury) ├─ leased, not due
- * ───────────────────────────────────► SETTLE (retry) └─ artifact, order, full, paused ─────────────────────►
- * SETTLE (park), then judged again
+ *  claimed ─► TAKE ─► TAKING ─┬─ taken ─► ACQUIRE ─► UPLOAD ─┬─► END ─► ENDING ─► SETTLE ─► SETTLING
+ *                             │                              └─ fails for good, an upload is open:
+ *                             │                                 CLEAN ─► END
+ *                             ├─ ended ─► CLEAN ─► SETTLE (ack, bury)
+ *                             ├─ gone ─► SETTLE (ack)
+ *                             ├─ leased, not due ─► SETTLE (retry)
+ *                             └─ artifact, order, full, paused ─► SETTLE (park), then judged again
  *
  * The happy path: the row is taken by compare-and-set, the staged artifact opened, the driver copies it, the
  * outcome is written under the fence, the job acked. Failures: the driver's error decides between ROW_RETRY
