@@ -320,18 +320,6 @@ static void connect_step(struct pg_conn *conn)
         lost(conn, ERROR_SYSTEM, "watching the socket: %s", uv_strerror(rc));
 }
 
-void pg_conn_shut(struct pg_conn *conn)
-{
-    unwatch(conn);
-    resolve_cancel(conn->resolve);
-    conn->resolve = NULL;
-    PQfinish(conn->pq);
-    conn->pq = NULL;
-    conn->state = PG_CLOSED;
-    conn->n_prepared = 0;
-    conn->unprepared = false;
-}
-
 struct cancel {
     uv_work_t work;
     PGcancel *cancel;
@@ -352,15 +340,38 @@ static void on_cancelled(uv_work_t *work, int status)
     free(c);
 }
 
-void pg_conn_cancel(struct pg_conn *conn)
+static void send_cancel(struct pg_client *client, PGcancel *cancel)
 {
     struct cancel *c = calloc(1, sizeof *c);
-    if (c == NULL)
+    if (c == NULL) {
+        PQfreeCancel(cancel);
         return;
+    }
     c->work.data = c;
-    c->cancel = PQgetCancel(conn->pq);
-    if (c->cancel == NULL || uv_queue_work(conn->client->loop, &c->work, cancel_in_thread, on_cancelled) != 0)
+    c->cancel = cancel;
+    if (uv_queue_work(client->loop, &c->work, cancel_in_thread, on_cancelled) != 0)
         on_cancelled(&c->work, 0);
+}
+
+void pg_conn_cancel(struct pg_conn *conn)
+{
+    if (conn->cancel == NULL)
+        conn->cancel = PQgetCancel(conn->pq);
+}
+
+void pg_conn_shut(struct pg_conn *conn)
+{
+    unwatch(conn);
+    resolve_cancel(conn->resolve);
+    conn->resolve = NULL;
+    PQfinish(conn->pq);
+    conn->pq = NULL;
+    if (conn->cancel)
+        send_cancel(conn->client, conn->cancel);
+    conn->cancel = NULL;
+    conn->state = PG_CLOSED;
+    conn->n_prepared = 0;
+    conn->unprepared = false;
 }
 
 /* -- sending -- */

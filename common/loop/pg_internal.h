@@ -80,6 +80,7 @@ struct pg_conn {
     enum pg_state state;
     int64_t deadline; /* of resolving and connecting */
     PGconn *pq;
+    PGcancel *cancel; /* to be sent when pq is closed */
     struct pg_poll *poll;
     struct resolve *resolve;
     int next_host;           /* lookups done so far */
@@ -100,7 +101,9 @@ void pg_conn_open(struct pg_conn *conn);
 void pg_conn_send(struct pg_conn *conn, struct pg_request *request);
 /* Reads what has arrived and answers the requests it completes. */
 void pg_conn_read(struct pg_conn *conn);
-/* Asks the server, from the thread pool, to drop what it is doing on this connection. */
+/* Has the server asked, from the thread pool and once the connection is closed, to drop what it is doing
+ * there. Not before: it would begin with the next request that has arrived, and nobody would wait for that
+ * one. */
 void pg_conn_cancel(struct pg_conn *conn);
 /* Closes without telling anyone; requests stay in in_flight. */
 void pg_conn_shut(struct pg_conn *conn);
