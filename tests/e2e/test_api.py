@@ -516,6 +516,7 @@ def test_postgresql_killed_and_restarted(programs, own_postgres, redis, tmp, env
         assert api.get("/healthz")["status"] == "ok"
         own_postgres.start()
         wait_for(lambda: api.request(f"/api/databases/{database}/details")[0] == 200)
+        wait_for(lambda: api.request("/readyz")[0] == 200)  # it has a connection, and a backoff, of its own
         assert api.get("/readyz")["status"] == "ready"
         api.process.terminate()
     finally:
