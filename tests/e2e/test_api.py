@@ -62,15 +62,6 @@ class Api:
 
 
 @pytest.fixture
-def bm(bm):
-    """Each program gets one SIGTERM and nothing else: the leak check at its end hangs when a SIGCONT meets it."""
-    yield bm
-    for process in bm.processes:
-        if process.running:
-            process.terminate()
-
-
-@pytest.fixture
 def api(bm):
     return Api(bm)
 

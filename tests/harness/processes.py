@@ -66,11 +66,12 @@ class Process:
         self.log_path = log_path
         self.popen = None
         self.killed = False
+        self.paused = False
         self.expected_exit = 0
 
     def start(self, **extra_env):
         assert self.popen is None or self.popen.poll() is not None, "still running"
-        self.killed = False
+        self.killed = self.paused = False
         with open(self.log_path, "ab") as log:
             self.popen = subprocess.Popen(
                 self.argv,
@@ -112,9 +113,11 @@ class Process:
 
     def pause(self):
         """SIGSTOP: alive for the kernel, silent for everyone else."""
+        self.paused = True
         self.signal(signal.SIGSTOP)
 
     def resume(self):
+        self.paused = False
         self.signal(signal.SIGCONT)
 
     def kill(self):
@@ -129,10 +132,17 @@ class Process:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still running after {bound} s: {self.argv}\n{self.tail()}") from None
 
+    def ask_to_end(self):
+        """SIGTERM. SIGCONT only for one that pause() stopped: it would also take away the SIGSTOP with which the
+        leak check of a process that is ending halts its threads, and that check would wait for ever."""
+        if self.running:
+            if self.paused:
+                self.resume()
+            self.popen.terminate()
+
     def terminate(self, bound=120):
         """SIGTERM and a clean end."""
-        if self.running:
-            self.popen.terminate()
+        self.ask_to_end()
         self.wait(bound)
         self.check()
 
@@ -148,8 +158,4 @@ class Process:
         """End of the test, whatever state the process is in."""
         if self.popen is None:
             return
-        if self.running:
-            self.popen.send_signal(signal.SIGCONT)
-            self.terminate()
-        else:
-            self.check()
+        self.terminate()

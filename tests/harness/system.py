@@ -212,9 +212,7 @@ class System:
     def close(self):
         problems = []
         for process in self.processes:
-            if process.running:
-                process.signal(18)  # SIGCONT, should a test have stopped it
-                process.signal(15)
+            process.ask_to_end()
         for process in self.processes:
             try:
                 process.dispose()
