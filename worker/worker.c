@@ -6,6 +6,7 @@
  */
 #include "worker.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
@@ -386,8 +387,13 @@ void worker_deinit(struct worker *w)
         redis_client_close(w->redis, on_part_closed, w);
     pg_client_close(w->pg, on_part_closed, w);
     access_close(w->access, on_part_closed, w);
-    while (w->open_parts > 0 || w->asking > 0)
-        uv_run(w->loop, UV_RUN_ONCE);
+    if (w->flush.data) {
+        /* signals are heard to the end, but nothing waits for one: the loop ends with the last part */
+        uv_unref((uv_handle_t *)&w->on_term);
+        uv_unref((uv_handle_t *)&w->on_int);
+    }
+    uv_run(w->loop, UV_RUN_DEFAULT);
+    assert(w->open_parts == 0 && w->asking == 0);
     if (w->flush.data) {
         /* last, and then ignored: libuv restores the default action, and a late second signal must not kill
          * an orderly end */

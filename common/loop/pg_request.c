@@ -170,6 +170,7 @@ static void on_run_done(void *data, const struct pg_results *results, const stru
 {
     struct run *run = data;
     run->done = true;
+    uv_stop(run->request->client->loop); /* it may come from a timer: don't wait for other events */
     if (results == NULL) {
         run->err = *err;
         return;

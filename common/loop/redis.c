@@ -744,6 +744,7 @@ void redis_client_close(struct redis_client *client, void (*on_closed)(void *dat
 /* -- for command-line programs -- */
 
 struct run {
+    uv_loop_t *loop;
     bool done;
     redisReply *reply;
     struct error err;
@@ -753,17 +754,17 @@ static void on_run_done(void *data, const redisReply *reply, const struct error 
 {
     struct run *run = data;
     run->done = true;
+    uv_stop(run->loop); /* it may come from a timer: don't wait for other events */
     if (reply == NULL)
         run->err = *err;
     else if ((run->reply = redis_reply_copy(reply)) == NULL)
         error_set(&run->err, ERROR_SYSTEM, true, "Redis: out of memory");
 }
 
-static redisReply *wait_for(struct redis_client *client, struct run *run, struct error *err)
+static redisReply *wait_for(struct run *run, struct error *err)
 {
-    uv_loop_t *loop = client->loop;
     while (!run->done)
-        uv_run(loop, UV_RUN_ONCE);
+        uv_run(run->loop, UV_RUN_ONCE);
     if (run->reply == NULL && err)
         *err = run->err;
     return run->reply;
@@ -772,15 +773,15 @@ static redisReply *wait_for(struct redis_client *client, struct run *run, struct
 redisReply *redis_run(struct redis_client *client, int argc, const char *const *argv, const size_t *lengths,
                       struct error *err)
 {
-    struct run run = {0};
+    struct run run = {.loop = client->loop};
     redis_command(client, argc, argv, lengths, 0, on_run_done, &run);
-    return wait_for(client, &run, err);
+    return wait_for(&run, err);
 }
 
 redisReply *redis_eval_run(struct redis_client *client, struct redis_script *script, const char *key,
                            int argc, const char *const *argv, const size_t *lengths, struct error *err)
 {
-    struct run run = {0};
+    struct run run = {.loop = client->loop};
     redis_eval(client, script, key, argc, argv, lengths, on_run_done, &run);
-    return wait_for(client, &run, err);
+    return wait_for(&run, err);
 }

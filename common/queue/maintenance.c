@@ -742,6 +742,7 @@ void maintenance_run(struct maintenance *m, unsigned flags, maintenance_done_fn 
 }
 
 struct wait {
+    uv_loop_t *loop;
     bool done;
     int rc;
     struct maintenance_report *report;
@@ -752,6 +753,7 @@ static void on_wait_done(void *data, const struct maintenance_report *report, co
 {
     struct wait *w = data;
     w->done = true;
+    uv_stop(w->loop); /* it may come from a timer: don't wait for other events */
     if (err) {
         *w->err = *err;
         w->rc = err->code;
@@ -762,7 +764,7 @@ static void on_wait_done(void *data, const struct maintenance_report *report, co
 int maintenance_run_wait(struct maintenance *m, unsigned flags, struct maintenance_report *ret,
                          struct error *err)
 {
-    struct wait w = {.report = ret, .err = err};
+    struct wait w = {.loop = m->loop, .report = ret, .err = err};
     maintenance_run(m, flags, on_wait_done, &w);
     while (!w.done)
         uv_run(m->loop, UV_RUN_ONCE);
