@@ -23,6 +23,7 @@
 #include "artifact/staging.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "worker.h"
 
 enum { AGAIN_MS = 5000 };
@@ -42,6 +43,13 @@ struct acquire {
     struct storage_place place;
     struct error last;
 };
+
+/* About AGAIN_MS. Rows of one backup that were taken together hold one another up (each may be reading the
+ * artifact, as the others see it): they must not come back together. */
+static int64_t again_ms(void)
+{
+    return AGAIN_MS / 2 + (int64_t)(random_u64() % AGAIN_MS);
+}
 
 static void decide(struct acquire *a);
 static void fetch_next(struct acquire *a);
@@ -108,7 +116,7 @@ static void on_renewed(void *data, const struct pg_results *results, const struc
         log_warn("%s: nobody has the artifact of %s (generation %" PRId64 " was on %s); it is produced anew",
                  t->key, t->row.backup_name, t->row.artifact_fence,
                  t->row.artifact_host ? t->row.artifact_host : "?");
-    give_back(a, ROW_GIVEN_BACK, done ? 0 : AGAIN_MS, NULL);
+    give_back(a, ROW_GIVEN_BACK, done ? 0 : again_ms(), NULL);
 }
 
 static void produce_anew(struct acquire *a)
@@ -118,7 +126,7 @@ static void produce_anew(struct acquire *a)
     if (request == NULL ||
         rows_add_artifact_renew(request, t->row.backup_id, t->row.artifact_fence, t->row.id, &a->renewed)) {
         pg_request_free(request);
-        give_back(a, ROW_GIVEN_BACK, AGAIN_MS, NULL);
+        give_back(a, ROW_GIVEN_BACK, again_ms(), NULL);
         return;
     }
     pg_request_send(request, on_renewed, a);
@@ -188,7 +196,7 @@ static void give_up_or_wait(struct acquire *a)
         struct error err;
         error_set(&err, ERROR_UNREACHABLE, true, "waits for the artifact, which %s has",
                   t->row.artifact_host && !t->row.artifact_gone ? t->row.artifact_host : "no living host");
-        give_back(a, ROW_WAITS_FOR_HOST, AGAIN_MS, &err);
+        give_back(a, ROW_WAITS_FOR_HOST, again_ms(), &err);
         return;
     }
     struct error err;
@@ -265,7 +273,7 @@ static void on_workers(void *data, const redisReply *reply, const struct error *
         return;
     if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
         worker_complain(a->worker, "Redis", err);
-        give_back(a, ROW_GIVEN_BACK, AGAIN_MS, NULL);
+        give_back(a, ROW_GIVEN_BACK, again_ms(), NULL);
         return;
     }
     if (maintenance_host_is_alive(reply, a->task->row.artifact_host)) {
@@ -309,7 +317,7 @@ static void on_siblings(void *data, const struct pg_results *results, const stru
     if (a->copies == NULL || a->queues == NULL) {
         if (err)
             worker_complain(a->worker, "PostgreSQL", err);
-        give_back(a, ROW_GIVEN_BACK, AGAIN_MS, NULL);
+        give_back(a, ROW_GIVEN_BACK, again_ms(), NULL);
         return;
     }
     decide(a);
@@ -334,7 +342,7 @@ void acquire_start(struct task *t)
                  w->settings->staging_dir);
     if (rows_add_siblings(request, t->row.backup_id, &index)) {
         pg_request_free(request);
-        give_back(a, ROW_GIVEN_BACK, AGAIN_MS, NULL);
+        give_back(a, ROW_GIVEN_BACK, again_ms(), NULL);
         return;
     }
     if (t->row.artifact_host && strcmp(t->row.artifact_host, w->host) == 0)

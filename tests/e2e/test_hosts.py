@@ -124,8 +124,10 @@ def test_no_sibling_in_reach(bm, source):
     assert "alpha" in bm.rows(backup)[1]["error_message"]
 
 
-def test_new_generation(bm, source):
-    """No copy completed and the producer's host is gone: dumped anew, and every copy holds the new dump."""
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_new_generation(bm, source, forgotten):
+    """No copy completed and the producer's host is gone: dumped anew, and every copy holds the new dump. Forgotten: Redis
+    doesn't know its name either, so that both rows wait for it from the same moment on."""
     bases = [bm.destination("one"), bm.destination("two", "--priority", "1")]
     bm.assign("notes", "one", "two")
     for base in bases:
@@ -135,6 +137,8 @@ def test_new_generation(bm, source):
     wait_for(lambda: all(row["attempts"] >= 1 for row in bm.rows(backup)), what=lambda: bm.describe(backup))
     old = bm.backup(backup)
     first.kill()
+    if forgotten:
+        bm.redis.client().delete("bm:{default}:workers")
     for base in bases:
         back(base)
     on(bm, "beta")
