@@ -429,28 +429,29 @@ static void customer_keys(void **state)
     setenv("SSE_KEY", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", 1);
     struct world *world = world_open(SSE_C, true);
     struct s3_session session;
-    struct s3_call *call;
+    struct object_call *call;
     struct call_outcome o = {0};
-    assert_int_equal(s3_session_init(&session, &world->loop, &world->location, &o.err), 0);
-    assert_int_equal(s3_session_open(&session, on_open, &o, &o.err), 0);
+    assert_int_equal(object_session_init(&session.base, &s3_protocol, &world->loop, &world->location, &o.err),
+                     0);
+    assert_int_equal(object_session_open(&session.base, on_open, &o, &o.err), 0);
     assert_int_equal(o.done, 0);
     world_run(world, &o.done);
     assert_int_equal(o.err.code, 0);
-    const struct s3_ask ask = {.operation = "PutObject",
-                               .method = "PUT",
-                               .key = KEY,
-                               .body = "hello",
-                               .body_fd = -1,
-                               .body_size = 5,
-                               .sse_customer = true,
-                               .done = on_call,
-                               .data = &o};
+    const struct object_ask ask = {.operation = "PutObject",
+                                   .method = "PUT",
+                                   .key = KEY,
+                                   .body = "hello",
+                                   .body_fd = -1,
+                                   .body_size = 5,
+                                   .customer_key = true,
+                                   .done = on_call,
+                                   .data = &o};
     o = (struct call_outcome){0};
-    assert_int_equal(s3_call_start(&session, &ask, &call, &o.err), 0);
+    assert_int_equal(object_call_start(&session.base, &ask, &call, &o.err), 0);
     world_run(world, &o.done);
     assert_int_equal(o.err.code, 0);
     free(o.body);
-    s3_session_deinit(&session);
+    object_session_deinit(&session.base);
 
     struct outcome read = run_whole(world, KEY, -1);
     expect_success(&read);
@@ -505,14 +506,37 @@ static void certificates(void **state)
     }
 }
 
+/* 200 without an ETag: a proxy's own word, which tells nothing of the object. */
+static void a_page_in_the_stores_place(void **state)
+{
+    (void)state;
+    static const char page[] = "{\"match\": {\"count\": 0}, \"before_auth\": true, \"action\": {\"type\": "
+                               "\"garbage\", \"body\": \"<html>Log in\"}}";
+    fake_reset();
+    struct world *world = world_open(NULL, true);
+    fake_put(world, KEY, "hello", 5);
+    fake_rule(page);
+    struct outcome o = run_s3_stat(world, KEY);
+    expect_error(&o, ERROR_PROTOCOL, true, "no ETag came with it");
+    o = run_whole(world, KEY, -1);
+    expect_error(&o, ERROR_PROTOCOL, true, "no ETag came with it");
+    world_close(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole_objects),       cmocka_unit_test(ranges),
-        cmocka_unit_test(broken_and_taken_up), cmocka_unit_test(gets_that_fail),
-        cmocka_unit_test(nothing_there),       cmocka_unit_test(targets_that_fail),
-        cmocka_unit_test(into_a_pipe),         cmocka_unit_test(cancelled_gets),
-        cmocka_unit_test(customer_keys),       cmocka_unit_test(certificates),
+        cmocka_unit_test(whole_objects),
+        cmocka_unit_test(ranges),
+        cmocka_unit_test(broken_and_taken_up),
+        cmocka_unit_test(gets_that_fail),
+        cmocka_unit_test(nothing_there),
+        cmocka_unit_test(targets_that_fail),
+        cmocka_unit_test(into_a_pipe),
+        cmocka_unit_test(cancelled_gets),
+        cmocka_unit_test(customer_keys),
+        cmocka_unit_test(certificates),
+        cmocka_unit_test(a_page_in_the_stores_place),
     };
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, fake_group_setup, fake_group_teardown);
