@@ -3,20 +3,22 @@
  * one picture. A protocol is one const table of hooks; a hook makes one request, and tells what came of it.
  *
  * A driver's put_start is one line: object_put_start with its table. The protocol's own struct begins with
- * struct object_put. What is written here of "the protocol" is its part of the bargain:
+ * struct object_put; its session (session.h) is opened and ended here.
  *
- * - Hooks run on the loop's thread, one at a time (parts: several senders). A hook that makes a request
- * returns 0 when it is under way, and object_put_answered follows once, from the loop, never before the hook
- * has returned; or it returns a negative code with err filled, and nothing follows.
- * - Requests are made by object_put_call (parts: object_put_call_part), which keep what a cancel ends. After
- * a cancel the answer still comes, with ERROR_CANCELLED or with what was there already.
- * - The store's word only: a 404 or a 2xx that no store has said is FAILED, retryable (errors.h).
- * - Nothing is kept of a request beyond its answer, but in the protocol's own struct.
+ * - Hooks run on the loop's thread. A hook that makes a request returns 0 when it is under way, and
+ *   object_put_answered (part: object_put_part_answered; look: object_put_looked) follows once, from the
+ *   loop, never before the hook has returned; or it returns a negative code with err filled, and nothing
+ *   follows.
+ * - Requests are made by object_put_call (part: object_put_call_part), which keep what a cancel ends. After a
+ *   cancel the answer still comes, with ERROR_CANCELLED or with what was there already; the ask's done tells
+ *   it as any other outcome.
+ * - Only the store's word counts: a 404 or a 2xx that no store has said is FAILED, retryable (the store's
+ *   judge sees to it, protocol.h).
  */
 #pragma once
 
 #include "storage/driver.h"
-#include "storage/object/call.h"
+#include "storage/object/task.h"
 #include "storage/part_digests.h"
 #include "storage/part_plan.h"
 #include "storage/range_digest.h"
@@ -43,27 +45,24 @@ enum object_put_outcome {
                            aborted and forgotten, also where err is retryable */
 };
 
-/* A large object goes in one of two ways. */
+/* What a store's protocol supplies beside its struct object_protocol. */
 struct object_put_protocol {
-    const struct storage_driver *driver; /* get_start reads back; list_start looks for uploads of the key */
-    size_t size; /* of the protocol's struct, struct object_put first; allocated zeroed */
+    const struct object_protocol *store; /* its driver's get_start reads back; list_start: see finds_strays */
+    size_t size; /* of the protocol's own struct, struct object_put first; allocated zeroed */
 
-    /* From object_put_start, before anything runs: loads and checks the location, sets what stands under "set
-     * by init" below, takes up request->resume_state (object_put_take_up, object_put_doom, strays_wanted).
-     * 0 or a negative code; deinit runs in both cases. */
-    int (*init)(struct object_put *put, struct error *err);
-    /* At the end, when nothing of the protocol's runs. Frees what is the protocol's; nothing runs after it.
+    /* From object_put_start, before anything runs, with request and session set: sets what stands under "set
+     * by init" below (object_put_plan_parts), and takes up request->resume_state where it isn't NULL
+     * (object_put_take_up, object_put_doom, strays_wanted). 0 or a negative code; deinit runs in both cases.
      */
+    int (*init)(struct object_put *put, struct error *err);
+    /* At the end, when nothing runs any more: frees what is the protocol's own. May be NULL. */
     void (*deinit)(struct object_put *put);
-    /* What must be there before the first request, such as a customer's key. NULL = nothing. A cancel doesn't
-     * wait for its answer: deinit comes instead, and it must not come any more. */
-    int (*open)(struct object_put *put, struct error *err);
 
     /* --- the object --- */
 
-    /* What stands at the key. put->reason says why it is asked. Ends with object_put_looked; a failure with
-     * object_put_answered. OBJECT_PUT_FIRST of a protocol whose writes are conditional: "may not look" may be
-     * told as nothing there. */
+    /* What stands at the key. put->reason says why it is asked. Ends with object_put_looked, a failure with
+     * object_put_answered. Where put->conditional and before anything is sent (OBJECT_PUT_BEFORE), an answer
+     * "may not read" may be told as nothing there. */
     int (*look)(struct object_put *put, struct error *err);
     /* The whole in one request, under the create-only condition where put->conditional, with our metadata
      * (sha256, row-id, fence, backup-id) and put->first_sums. OK, PROVEN, REFUSED, FAILED. Its bytes go to
@@ -213,27 +212,27 @@ struct object_put {
     const struct object_put_protocol *protocol;
     struct storage_put *request;
 
+    struct object_session *session; /* store->session_size bytes; its container goes into messages */
+
     /* --- set by init --- */
-    struct object_session *session; /* the protocol's */
-    const char *container;          /* for messages: "bucket 'b'"; lives as long as the put */
-    bool single;                    /* one request; else object_put_plan_parts (a), or a stream (b) */
+    bool single;      /* one request; else object_put_plan_parts (a), or a stream (b) */
     bool conditional; /* the writes carry the create-only condition. false: the key is looked at before */
     bool read_back;
     int parallel; /* parts at once, 1 to OBJECT_PUT_MAX_PARALLEL */
     unsigned
-        first_wanted;    /* enum range_sum: computed of the whole before single or transfer. With RANGE_SHA256
-                            it is compared with what was promised: wanted where the store doesn't check ours */
-    unsigned part_sums;  /* enum range_sum: computed of each part before it is sent. Where the staging pass's
-                            digests hold the same, they are compared */
-    bool whole_md5;      /* parts: MD5 of the whole is computed beside, for complete (object_put_md5) */
-    int64_t begun_fence; /* in the metadata of the object to be, where they are fixed when the upload begins:
-                            request->fence, or that of the attempt that began the upload taken up */
-    bool strays_wanted;  /* uploads of the key that nobody knows the name of are looked for, and aborted */
+        first_wanted;   /* enum range_sum: computed of the whole before single or transfer. With RANGE_SHA256
+                           it is compared with what was promised: wanted where the store doesn't check ours */
+    unsigned part_sums; /* enum range_sum: computed of each part before it is sent. Where the staging pass's
+                           digests hold the same, they are compared */
+    bool whole_md5;     /* parts: MD5 of the whole is computed beside, for complete (object_put_md5) */
+    bool strays_wanted; /* uploads of the key that nobody knows the name of are looked for, and aborted */
 
     /* --- read by hooks --- */
     enum object_put_reason reason;   /* of look */
     struct object_standing standing; /* of the last look */
     char *upload_id;                 /* NULL = none is open */
+    int64_t begun_fence; /* of the attempt that began it: in the metadata of the object to be, where they are
+                            fixed by create */
     bool digests_fit; /* the staging pass's digests are of these parts; single and stream: of this artifact */
     unsigned first_known; /* what first_sums holds */
     struct range_sums first_sums;
@@ -281,7 +280,7 @@ struct object_put {
     bool saving, save_wanted, save_null, recorded;
 };
 
-/* storage_driver.put_start. Checks key (object_check_key), digest and source. */
+/* storage_driver.put_start. Checks key, digest and source. */
 int object_put_start(const struct object_put_protocol *protocol, struct storage_put *request,
                      struct storage_op **ret_op, struct error *err);
 
