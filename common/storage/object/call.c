@@ -133,6 +133,10 @@ static void add_ask(const struct object_ask *ask, struct http_ask *http)
     http->body_fd = ask->body_size > 0 ? ask->body_fd : -1;
     http->body_offset = ask->body_offset;
     http->body_size = ask->body_size;
+    http->body_head = ask->body_head;
+    http->body_head_size = ask->body_head_size;
+    http->body_tail = ask->body_tail;
+    http->body_tail_size = ask->body_tail_size;
     http->expect_continue = ask->body_size > EXPECT_ABOVE;
     http->fresh_connection = ask->fresh_connection;
     http->on_body = ask->on_body ? on_body : NULL;
