@@ -271,10 +271,15 @@ static void the_whole_before_it_is_sent(void **state)
         store.single = true;
         store.first_wanted = RANGE_CRC32C | RANGE_MD5;
         staged_digests->parts[1].crc32c ^= (uint32_t)i;
+        staged_digests->has_md5 = true;
+        memset(staged_digests->md5, 7, sizeof staged_digests->md5);
         struct run against = {.artifact = &staged, .digests = staged_digests};
         upload(&blocks, &against);
         staged_digests->parts[1].crc32c ^= (uint32_t)i;
+        staged_digests->has_md5 = false;
         expect(&against, i ? "" : "1L", i ? ERROR_CORRUPT : 0, true);
+        if (i == 0)
+            assert_memory_equal(store.md5, staged_digests->md5, sizeof store.md5);
     }
 }
 
