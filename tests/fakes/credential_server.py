@@ -15,8 +15,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 if os.path.dirname(os.path.abspath(__file__)) in sys.path:
     sys.path.remove(os.path.dirname(os.path.abspath(__file__)))
 
+from fakes.answers import Answers  # noqa: E402
 from fakes.aws_credentials import AwsServices  # noqa: E402
-from fakes.s3_answers import Answers  # noqa: E402
 from fakes.service import Service, arguments, configuration, run, scratch_directory  # noqa: E402
 from fakes.vault import Vault  # noqa: E402
 from fakes.wire import BadRequest, Gone, Response  # noqa: E402
@@ -202,7 +202,7 @@ class Exchange(Answers):
         self.entry["status"], self.entry["code"] = response.status, response.code
         action = getattr(self, f"deliver_{self.rule.kind}", None) if self.rule else None
         head_only = self.request.method == "HEAD"
-        if action is not None and self.rule.kind != "error_in_200":
+        if action is not None:
             action(response, head_only)
         else:
             self.connection.send_response(response, head_only, self.close)
