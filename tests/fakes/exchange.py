@@ -147,26 +147,49 @@ class Exchange(Answers):
     # -- the body
 
     def receive(self, blob, size):
-        """`size` bytes of the request's body into blob.write(), with the faults that rules have for it."""
+        """`size` bytes of the request's body (None: chunks until their end) into blob.write(), with the faults that
+        rules have for it."""
         if self.request.expects_continue:
             self.connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.body_read = True
-        first = size
-        if self.does("close_request") or (self.does("hold", "stall") and self.rule["at"] == "body"):
-            first = min(size, self.rule["bytes"] or 0)
         timeout = self.server.settings.body_timeout_seconds
         try:
-            self._copy(blob, first, timeout)
-            if self.does("close_request"):
-                self.connection.reset() if self.rule["reset"] else self.connection.cut()
-            self.pause("body")
-            self._copy(blob, size - first, timeout)
+            if size is None:
+                self._receive_chunks(blob, timeout)
+            else:
+                first = size if self._stops_at() is None else min(size, self._stops_at())
+                self._copy(blob, self.connection.read_body(first, timeout))
+                self._stop()
+                self._copy(blob, self.connection.read_body(size - first, timeout))
         except TimeoutError:
             self.close = True
             raise StoreError(*self.silent) from None
 
-    def _copy(self, blob, size, timeout):
-        for piece in self.connection.read_body(size, timeout):
+    def _receive_chunks(self, blob, timeout):
+        left = self._stops_at()
+        for piece in self.connection.read_chunked(timeout):
+            if left is not None and left <= len(piece):
+                self._copy(blob, [piece[:left]])
+                self._stop()
+                piece, left = piece[left:], None
+            self._copy(blob, [piece])
+            left = None if left is None else left - len(piece)
+        if left is not None:
+            self._stop()
+
+    def _stops_at(self):
+        """After how many bytes of the body a rule acts; None when none does."""
+        if self.does("close_request") or (self.does("hold", "stall") and self.rule["at"] == "body"):
+            return self.rule["bytes"] or 0
+        return None
+
+    def _stop(self):
+        if self.does("close_request"):
+            self.connection.reset() if self.rule["reset"] else self.connection.cut()
+        self.pause("body")
+
+    def _copy(self, blob, pieces):
+        for piece in pieces:
             self.entry["request_bytes"] += len(piece)
             try:
                 blob.write(piece)
@@ -181,9 +204,10 @@ class Exchange(Answers):
         if self.request.expects_continue:
             self.close = True
             return
-        for piece in self.connection.read_body(
-            self.request.content_length or 0, self.server.settings.body_timeout_seconds
-        ):
+        timeout = self.server.settings.body_timeout_seconds
+        chunked = "transfer-encoding" in self.request.by_name
+        size = self.request.content_length or 0
+        for piece in self.connection.read_chunked(timeout) if chunked else self.connection.read_body(size, timeout):
             self.entry["request_bytes"] += len(piece)
 
     # -- answers

@@ -90,6 +90,9 @@ class Fake:
             lambda: f"{count} at '{name}': {self.log()[-5:]}",
         )
 
+    def wait_idle(self, bound=60):
+        wait_for(lambda: not any(self.activity()["in_flight"].values()), bound, lambda: str(self.activity()))
+
     def release(self, name="hold"):
         self.control("POST", "/release", {"name": name})
 
@@ -97,13 +100,12 @@ class Fake:
         self.control("POST", "/reset")
 
 
-class FakeS3(Fake):
-    program = "s3_server.py"
-    access_key, secret_key = "AKIAFAKE", "fake-secret"
+class FakeStore(Fake):
+    """A fake that holds objects."""
 
-    def objects(self):
+    def objects(self, bucket="bucket"):
         """key -> description, of the bucket that most tests use"""
-        return {o["key"]: o for o in self.state()["objects"] if o["bucket"] == "bucket"}
+        return {o["key"]: o for o in self.state()["objects"] if o["bucket"] == bucket}
 
     def uploads(self):
         return self.state()["uploads"]
@@ -113,6 +115,20 @@ class FakeS3(Fake):
 
     def change(self, **settings):
         self.control("POST", "/settings", settings)
+
+    def credentials(self, **changes):
+        """add, remove, expire, unexpire: lists"""
+        self.control("POST", "/credentials", changes)
+
+
+class FakeS3(FakeStore):
+    program = "s3_server.py"
+    access_key, secret_key = "AKIAFAKE", "fake-secret"
+
+
+class FakeGcs(FakeStore):
+    program = "gcs_server.py"
+    token = "fake-token"
 
 
 class FakeCredentials(Fake):
