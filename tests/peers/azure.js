@@ -1,0 +1,123 @@
+// Azure's own client, driven line by line: one JSON request on stdin, one JSON answer on stdout, one after the other.
+//
+//   {"how": {"url", "account", "key" | "sas" | "token" | "connection_string", "ca"}, "container", "blob",
+//    "method", "args"}
+//
+// `method` is one of the client's own, of the service, the container or the block blob, whichever is named; bytes and
+// dates are {"$bytes": base64} and {"$date": ISO 8601} both ways. What isn't a plain call is in `own`.
+"use strict";
+const crypto = require("crypto");
+const readline = require("readline");
+const storage = require("@azure/storage-blob");
+
+function options(how) {
+  return {
+    retryOptions: { maxTries: 1 },
+    keepAliveOptions: { enable: false },
+    ...(how.ca ? { tlsOptions: { ca: how.ca } } : {}),
+  };
+}
+
+function serviceClient(how) {
+  if (how.connection_string) return storage.BlobServiceClient.fromConnectionString(how.connection_string, options(how));
+  if (how.key) {
+    const credential = new storage.StorageSharedKeyCredential(how.account, how.key);
+    return new storage.BlobServiceClient(how.url, credential, options(how));
+  }
+  if (how.token) {
+    const credential = { getToken: async () => ({ token: how.token, expiresOnTimestamp: Date.now() + 3600e3 }) };
+    return new storage.BlobServiceClient(how.url, credential, options(how));
+  }
+  const url = how.sas ? `${how.url}?${how.sas}` : how.url;
+  return new storage.BlobServiceClient(url, new storage.AnonymousCredential(), options(how));
+}
+
+function target(request) {
+  const service = serviceClient(request.how);
+  if (!request.container) return service;
+  const container = service.getContainerClient(request.container);
+  return request.blob === undefined ? container : container.getBlockBlobClient(request.blob);
+}
+
+// permissions and protocols of signatures are classes of their own
+function signatureOptions(client, wanted) {
+  const given = { ...wanted };
+  const kind =
+    client instanceof storage.BlobServiceClient
+      ? storage.AccountSASPermissions
+      : client instanceof storage.ContainerClient
+        ? storage.ContainerSASPermissions
+        : storage.BlobSASPermissions;
+  given.permissions = kind.parse(wanted.permissions);
+  return given;
+}
+
+const own = {
+  async listAll(client, wanted) {
+    const items = [];
+    const pages = [];
+    const { pageSize, ...rest } = wanted || {};
+    for await (const page of client.listBlobsFlat(rest).byPage({ maxPageSize: pageSize })) {
+      pages.push(page.segment.blobItems.length);
+      items.push(...page.segment.blobItems);
+    }
+    return { items, pages };
+  },
+  async digest(client, offset, count, wanted) {
+    const answer = await client.download(offset, count, wanted);
+    const sha256 = crypto.createHash("sha256");
+    let size = 0;
+    for await (const piece of answer.readableStreamBody) {
+      sha256.update(piece);
+      size += piece.length;
+    }
+    return { ...answer.originalResponse, sha256: sha256.digest("hex"), size };
+  },
+  async read(client, offset, count, wanted) {
+    const answer = await client.download(offset, count, wanted);
+    const pieces = [];
+    for await (const piece of answer.readableStreamBody) pieces.push(piece);
+    return { ...answer.originalResponse, body: Buffer.concat(pieces) };
+  },
+  async sas(client, wanted) {
+    const given = signatureOptions(client, wanted);
+    if (client instanceof storage.BlobServiceClient) {
+      const url = client.generateAccountSasUrl(given.expiresOn, given.permissions, given.resourceTypes, given);
+      return url.split("?")[1];
+    }
+    return (await client.generateSasUrl(given)).split("?")[1];
+  },
+};
+
+function decoded(name, value) {
+  if (value && typeof value === "object") {
+    if ("$bytes" in value) return Buffer.from(value.$bytes, "base64");
+    if ("$date" in value) return new Date(value.$date);
+  }
+  return value;
+}
+
+function encoded(name, value) {
+  if (name === "_response" || name === "readableStreamBody") return undefined;
+  const raw = this[name];
+  if (raw instanceof Uint8Array) return { $bytes: Buffer.from(raw).toString("base64") };
+  if (raw instanceof Date) return { $date: raw.toISOString() };
+  return value;
+}
+
+async function answer(line) {
+  try {
+    const request = JSON.parse(line, decoded);
+    const client = target(request);
+    const call = own[request.method] ? own[request.method].bind(null, client) : client[request.method].bind(client);
+    return { result: await call(...(request.args || [])) };
+  } catch (e) {
+    return { error: { status: e.statusCode, code: e.code, message: String(e.message || e), name: e.name } };
+  }
+}
+
+(async () => {
+  for await (const line of readline.createInterface({ input: process.stdin, crlfDelay: Infinity })) {
+    process.stdout.write(JSON.stringify(await answer(line), encoded) + "\n");
+  }
+})();
