@@ -10,7 +10,9 @@ import urllib.parse
 import pytest
 
 from fakes import checksums
-from harness.fakes import FakeGcs
+from harness import google_sdk
+from harness.fakes import FakeCredentials, FakeGcs
+from harness.google_sdk import GoogleError
 from harness.raw_http import connect, read_answer, request_bytes, send
 
 MIB = 1 << 20
@@ -26,6 +28,106 @@ def server():
 @pytest.fixture(autouse=True)
 def clean(server):
     server.reset()
+
+
+@pytest.fixture(scope="module")
+def tokens():
+    with FakeCredentials(google={"audiences": [google_sdk.AUDIENCE]}) as fake:
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def account(tokens):
+    return tokens.service_account()
+
+
+@pytest.fixture
+def google(server, account):
+    return google_sdk.client(server.http, service_account=account)
+
+
+# -- by Google's client
+
+
+def test_their_client_gets_its_token_and_uploads(server, tokens, account, google):
+    made = google.put("a/b c+é", b"hello", metadata={"contentType": "application/gzip", "metadata": {"sha256": "1"}})
+    assert (made["size"], made["crc32c"], made["contentType"]) == ("5", crc32c(b"hello"), "application/gzip")
+    issued = tokens.google_issued()[-1]
+    assert (issued["operation"], issued["account"]) == ("ExchangeAssertion", account["client_email"])
+    assert server.last()["token"] == issued["number"] and server.last()["operation"] == "InsertMultipart"
+    head = google.head("a/b c+é")
+    assert (head["metadata"], head["md5Hash"]) == ({"sha256": "1"}, md5(b"hello"))
+    assert google.get("a/b c+é") == b"hello"
+    assert google.get("a/b c+é", start=1, end=2) == b"el"
+    assert google.names() == ["a/b c+é"] and google.head("other") is None
+    assert google.file("a/b c+é", head["generation"]).read({}) == b"hello"
+    google.delete("a/b c+é")
+    assert google.names() == []
+
+
+def test_their_client_has_conditions_refused(google):
+    only_if_absent = {"preconditionOpts": {"ifGenerationMatch": 0}}
+    google.put("k", b"1", **only_if_absent)
+    with pytest.raises(GoogleError) as e:
+        google.put("k", b"2", **only_if_absent)
+    assert e.value.status == 412
+    with pytest.raises(GoogleError) as e:
+        google.delete("k", ifGenerationMatch=7)
+    assert e.value.status == 412 and google.get("k") == b"1"
+
+
+def test_their_client_lists_pages(server, google):
+    server.change(page=3)
+    names = sorted(f"p/{n}" for n in range(8))
+    for name in [*names, "other"]:
+        google.put(name, b"")
+    assert google.names(prefix="p/") == names
+
+
+def test_their_client_uploads_resumably(server, google):
+    data = os.urandom(5 * UNIT + 77)
+    options = {"chunkSize": 2 * UNIT, "preconditionOpts": {"ifGenerationMatch": 0}, "metadata": {"metadata": {"a": "b"}}}
+    made = google.write("k", data, **options)
+    assert made["crc32c"] == crc32c(data) and server.content("k") == data and not server.uploads()
+    assert [e["operation"] for e in server.log()] == ["StartResumable", "QueryResumable", *["UploadChunk"] * 3]
+    assert google.sha256("k") == (hashlib.sha256(data).hexdigest(), len(data))
+    google.write("streamed", data)  # of a size that isn't known, in one request
+    assert server.content("streamed") == data
+    assert server.last("UploadChunk")["content_range"] == "bytes 0-*/*"
+
+
+@pytest.mark.parametrize("action", [
+    {"type": "close_request", "bytes": UNIT + 100, "reset": True}, {"type": "drop_answer"},
+    {"type": "respond", "status": 503, "code": "backendError"}, {"type": "keep", "bytes": UNIT, "status": 503},
+    {"type": "keep", "bytes": UNIT},
+])  # fmt: skip
+def test_their_client_goes_on_where_it_broke_off(server, account, action):
+    data = os.urandom(7 * UNIT + 77)
+    server.rule(action, {"operation": "UploadChunk", "nth": 2})
+    google = google_sdk.client(server.http, service_account=account, retry=True)
+    google.write("k", data, chunkSize=2 * UNIT, preconditionOpts={"ifGenerationMatch": 0})
+    assert server.content("k") == data and not server.uploads()
+    assert len(server.log("StartResumable")) == 1
+    asked_again = len(server.log("QueryResumable")) - 1  # the client begins by one
+    assert asked_again == (0 if action == {"type": "keep", "bytes": UNIT} else 1)
+
+
+def test_their_client_goes_on_with_anothers_upload(server, google):
+    data = os.urandom(3 * UNIT + 77)
+    uri = google.file("k").begin(data[:UNIT], {"metadata": {"contentType": "application/gzip"}})
+    assert server.uploads()[0]["kept"] == UNIT and not server.objects()
+    google.write("k", data, uri=uri, validation=False)
+    assert server.content("k") == data
+    assert server.last("UploadChunk")["content_range"] == f"bytes {UNIT}-*/*"
+
+
+def test_their_client_without_rights(server, account):
+    with pytest.raises(GoogleError) as e:
+        google_sdk.client(server.http, token="stranger").put("k", b"1")
+    assert e.value.status == 401
+    server.change(anonymous=True)
+    google_sdk.client(server.http).put("k", b"1")
+    assert server.content("k") == b"1" and "authorization" not in server.last()["headers"]
 
 
 # -- by plain HTTP

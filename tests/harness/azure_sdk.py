@@ -5,15 +5,10 @@
     client.blob("container", "name").commitBlockList(["AAAA"], {"tier": "Cool"})   # any method of the SDK
 """
 
-import base64
 import datetime
-import json
 import os
-import subprocess
-import threading
 
-from harness import processes
-from harness.node import program
+from harness.node import Peer
 
 
 class AzureError(Exception):
@@ -25,53 +20,8 @@ class AzureError(Exception):
         self.code = error.get("code")
 
 
-class _Process:
-    """One node for all clients of this pytest process; it ends with it, by the end of its stdin."""
-
-    def __init__(self):
-        argv, environment = program("azure.js")
-        self.lock = threading.Lock()
-        self.popen = subprocess.Popen(
-            argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/"
-        )
-        processes.long_lived.add(self.popen.pid)
-
-    def ask(self, request):
-        with self.lock:
-            self.popen.stdin.write(json.dumps(request, default=_encoded) + "\n")
-            self.popen.stdin.flush()
-            line = self.popen.stdout.readline()
-        assert line, f"peers/azure.js ended: {self.popen.wait(60)}"
-        answer = json.loads(line, object_hook=_decoded)
-        if "error" in answer:
-            raise AzureError(answer["error"])
-        return answer.get("result")
-
-
-def _encoded(value):
-    if isinstance(value, (bytes, bytearray)):
-        return {"$bytes": base64.b64encode(value).decode()}
-    if isinstance(value, datetime.datetime):
-        return {"$date": value.astimezone(datetime.timezone.utc).isoformat()}
-    raise TypeError(f"{type(value).__name__} can't be sent to node")
-
-
-def _decoded(value):
-    if "$bytes" in value:
-        return base64.b64decode(value["$bytes"])
-    if "$date" in value:
-        return datetime.datetime.fromisoformat(value["$date"].replace("Z", "+00:00"))
-    return value
-
-
-_process = None
-
-
-def _ask(request):
-    global _process
-    if _process is None:
-        _process = _Process()
-    return _process.ask(request)
+_peer = Peer("azure.js", AzureError)
+_ask = _peer.ask
 
 
 def client(url=None, account=None, key=None, sas=None, token=None, connection_string=None, ca_file=None):

@@ -160,3 +160,11 @@ class FakeCredentials(Fake):
 
     def change(self, **settings):
         self.control("POST", "/settings", settings)
+
+    def service_account(self, https=False, **values):
+        """The key file of a new service account (or a further key of `email`) whose tokens come from here."""
+        token_uri = (self.https if https else self.http) + "/token"
+        return self.control("POST", "/google/service-account", {"token_uri": token_uri, **values})
+
+    def google_issued(self):
+        return self.state()["google_issued"]

@@ -1,14 +1,14 @@
-// Azure's own client, driven line by line: one JSON request on stdin, one JSON answer on stdout, one after the other.
+// Azure's own client, driven line by line (lines.js):
 //
 //   {"how": {"url", "account", "key" | "sas" | "token" | "connection_string", "ca"}, "container", "blob",
 //    "method", "args"}
 //
-// `method` is one of the client's own, of the service, the container or the block blob, whichever is named; bytes and
-// dates are {"$bytes": base64} and {"$date": ISO 8601} both ways. What isn't a plain call is in `own`.
+// `method` is one of the client's own, of the service, the container or the block blob, whichever is named.
+// What isn't a plain call is in `own`.
 "use strict";
 const crypto = require("crypto");
-const readline = require("readline");
 const storage = require("@azure/storage-blob");
+const lines = require("./lines.js");
 
 function options(how) {
   return {
@@ -89,35 +89,10 @@ const own = {
   },
 };
 
-function decoded(name, value) {
-  if (value && typeof value === "object") {
-    if ("$bytes" in value) return Buffer.from(value.$bytes, "base64");
-    if ("$date" in value) return new Date(value.$date);
-  }
-  return value;
+async function run(request) {
+  const client = target(request);
+  const call = own[request.method] ? own[request.method].bind(null, client) : client[request.method].bind(client);
+  return await call(...(request.args || []));
 }
 
-function encoded(name, value) {
-  if (name === "_response" || name === "readableStreamBody") return undefined;
-  const raw = this[name];
-  if (raw instanceof Uint8Array) return { $bytes: Buffer.from(raw).toString("base64") };
-  if (raw instanceof Date) return { $date: raw.toISOString() };
-  return value;
-}
-
-async function answer(line) {
-  try {
-    const request = JSON.parse(line, decoded);
-    const client = target(request);
-    const call = own[request.method] ? own[request.method].bind(null, client) : client[request.method].bind(client);
-    return { result: await call(...(request.args || [])) };
-  } catch (e) {
-    return { error: { status: e.statusCode, code: e.code, message: String(e.message || e), name: e.name } };
-  }
-}
-
-(async () => {
-  for await (const line of readline.createInterface({ input: process.stdin, crlfDelay: Infinity })) {
-    process.stdout.write(JSON.stringify(await answer(line), encoded) + "\n");
-  }
-})();
+lines.serve(run, (e) => ({ status: e.statusCode, code: e.code }));
