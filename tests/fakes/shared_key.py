@@ -55,7 +55,8 @@ def string_to_sign(method, account, path, query_pairs, headers):
     return "\n".join([method, *_standard(headers), *x_ms, _resource(account, path, query_pairs)])
 
 
-def _pairs(query):
+def pairs(query):
+    """Names and values of a query as on the wire, decoded; `+` is no space here."""
     for item in query.split("&") if query else ():
         name, _, value = item.partition("=")
         yield unquote(name), unquote(value)
@@ -67,9 +68,9 @@ def sign(method, url, account, key, body=b"", headers=(), version="2021-12-02", 
     made = {"x-ms-date": formatdate(now, usegmt=True), "x-ms-version": version, **dict(headers)}
     made = {name.lower(): value for name, value in made.items() if value is not None}
     signed = {**made, "content-length": str(len(body))}
-    text = string_to_sign(method, account, parts.path, list(_pairs(parts.query)), signed)
+    text = string_to_sign(method, account, parts.path, list(pairs(parts.query)), signed)
     made["authorization"] = f"SharedKey {account}:{hmac_sha256(key, text)}"
-    made["host"] = parts.netloc
+    made.setdefault("host", parts.netloc)
     return made
 
 

@@ -9,7 +9,8 @@ import subprocess
 import time
 
 from fakes.certificates import make_certificates
-from harness import azure_sdk, processes
+from harness import processes
+from harness.azure_endpoint import AzureEndpoint
 from harness.node import program
 from harness.servers import free_port
 
@@ -20,34 +21,32 @@ OTHER_ACCOUNT = "otheraccount"
 OTHER_KEY = "YSB0aHJvdy1hd2F5IGtleSBmb3IgdGhlIG90aGVyIGFjY291bnQ="
 
 
-class Azurite:
-    """`url` is the account's endpoint with the account in its path; `host_url` has it in the host's name."""
+class Azurite(AzureEndpoint):
+    """Its place is known once it has started."""
 
     def __init__(self, root, tls=False):
+        super().__init__("", ACCOUNT, KEY)
         self.root = root
-        self.tls = tls
-        self.account, self.key = ACCOUNT, KEY
-        self.ca_file = None
+        self.options = []
+        if tls:
+            made = make_certificates(os.path.join(root, "tls"))
+            self.ca_file = made.ca
+            self.options = ["--cert", made.certificate, "--key", made.key, "--oauth", "basic"]
         self.popen = None
 
     def start(self):
         os.makedirs(self.root, exist_ok=True)
-        options = []
-        if self.tls:
-            made = make_certificates(os.path.join(self.root, "tls"))
-            self.ca_file = made.ca
-            options = ["--cert", made.certificate, "--key", made.key, "--oauth", "basic"]
         for _ in range(5):
-            if self._start(options):
+            if self._start():
                 return self
         raise AssertionError(self.log())
 
-    def _start(self, options):
+    def _start(self):
         """False when the port has been taken meanwhile."""
         port = free_port()
         argv, environment = program("node_modules/azurite/dist/src/blob/main.js")
         environment["AZURITE_ACCOUNTS"] = f"{ACCOUNT}:{KEY};{OTHER_ACCOUNT}:{OTHER_KEY}"
-        argv += ["--blobPort", str(port), "--location", self.root, "--silent", "--disableTelemetry", *options]
+        argv += ["--blobPort", str(port), "--location", self.root, "--silent", "--disableTelemetry", *self.options]
         with open(self._log_path(), "wb") as out:
             self.popen = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *argv],
@@ -60,7 +59,6 @@ class Azurite:
         processes.long_lived.add(self.popen.pid)
         scheme = "https" if self.tls else "http"
         self.url = f"{scheme}://127.0.0.1:{port}/{ACCOUNT}"
-        self.host_url = f"{scheme}://{ACCOUNT}.blob.localhost:{port}"
         self.other_url = f"{scheme}://127.0.0.1:{port}/{OTHER_ACCOUNT}"
         end = time.monotonic() + 120
         while "successfully listens" not in self.log():
@@ -86,24 +84,3 @@ class Azurite:
             self.popen.kill()
             self.popen.wait()
             processes.long_lived.discard(self.popen.pid)
-
-    @property
-    def connection_string(self):
-        protocol = "https" if self.tls else "http"
-        return (
-            f"DefaultEndpointsProtocol={protocol};AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={self.url};"
-        )
-
-    # -- by a client that isn't ours
-
-    def client(self, **how):
-        """Azure's SDK, with the account's key unless told otherwise (sas=, token=, connection_string=)."""
-        return azure_sdk.client(self.url, ca_file=self.ca_file, **(how or {"account": ACCOUNT, "key": KEY}))
-
-    def container(self, name):
-        """Makes a container; gives its name."""
-        return self.client().make_container(name)
-
-    def sas(self, **options):
-        """A signature's text: see azure_sdk.Client.sas."""
-        return self.client().sas(**options)

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from urllib.parse import urlencode
 
+from harness.azure_endpoint import AzureEndpoint
 from harness.waiting import wait_for
 
 FAKES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fakes")
@@ -129,6 +130,29 @@ class FakeS3(FakeStore):
 class FakeGcs(FakeStore):
     program = "gcs_server.py"
     token = "fake-token"
+
+
+class FakeAzure(Fake):
+    program = "azure_server.py"
+    account, key = "fakeaccount", "ZmFrZSBhY2NvdW50IGtleSB0aGF0IG9wZW5zIG5vdGhpbmcgZWxzZQ=="
+
+    def endpoint(self, tls=False):
+        """Path style, as Azurite."""
+        return AzureEndpoint(f"{self.https if tls else self.http}/{self.account}", self.account, self.key, self.ca_file)
+
+    def blobs(self, container="container"):
+        """name -> description"""
+        return {o["key"]: o for o in self.state()["objects"] if o["bucket"] == container}
+
+    def uncommitted(self):
+        """name -> ids of the blocks that wait for their list"""
+        return {u["key"]: [block["id"] for block in u["blocks"]] for u in self.state()["uploads"]}
+
+    def content(self, key, container="container"):
+        return self.control("GET", "/object?" + urlencode({"bucket": container, "key": key}), raw=True)
+
+    def change(self, **settings):
+        self.control("POST", "/settings", settings)
 
 
 class FakeCredentials(Fake):
