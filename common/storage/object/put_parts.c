@@ -165,7 +165,7 @@ static void hash_next(struct object_put *self)
     if (part->state == OBJECT_PART_LISTED)
         self->sums.wanted |= part->told;
     if (part->state == OBJECT_PART_DONE)
-        self->sums.wanted &= RANGE_CRC32C;
+        self->sums.wanted &= RANGE_CRC32C | RANGE_CRC64;
     if (range_digest_start(&self->sums, &err))
         object_put_fail(self, &err);
     else
@@ -222,7 +222,8 @@ static void send_part(struct object_put *self, struct object_put_sender *sender,
         known.sums = *sums;
     }
     if (digest) {
-        known.known |= RANGE_SHA256 | RANGE_CRC32C;
+        known.known |= RANGE_SHA256 | RANGE_CRC32C | RANGE_CRC64;
+        known.sums.crc64 = digest->crc64;
         memcpy(known.sums.sha256, digest->sha256, sizeof known.sums.sha256);
         known.sums.crc32c = part->crc32c = digest->crc32c;
     }
