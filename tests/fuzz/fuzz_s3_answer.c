@@ -33,7 +33,7 @@ static void read_document(const char *data, size_t size)
         int rc = s3_error_classify(statuses[i], document.code, document.message, &err);
         MUST(rc < 0 && err.code == rc && err.message[0] != '\0' && err.native[0] != '\0');
         MUST(strcmp(error_code_name(rc), "none") != 0);
-        if (s3_error_class(statuses[i], document.code) == S3_ERROR_TRANSIENT && statuses[i] != 403)
+        if (s3_error_class(statuses[i], document.code) == OBJECT_ERROR_TRANSIENT && statuses[i] != 403)
             MUST(err.retryable);
     }
 }

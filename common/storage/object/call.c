@@ -10,10 +10,10 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/random.h"
+#include "storage/object/learned.h"
 #include "storage/s3/ask.h"
 #include "storage/s3/config_members.h"
 #include "storage/s3/document.h"
-#include "storage/s3/learned.h"
 #include "storage/s3/request.h"
 
 #define TRIES 3
@@ -143,7 +143,7 @@ static bool signed_with(const struct s3_call *call, const struct aws_credentials
 static int send_request(struct s3_call *call, const struct aws_credentials *credentials, struct error *err)
 {
     struct s3_session *session = call->session;
-    const char *region = s3_learned_region(&session->config);
+    const char *region = object_learned_word(session->config.endpoint, session->config.bucket);
     if (region && strcmp(region, session->config.region) != 0)
         s3_config_set_region(&session->config, region);
     snprintf(call->access_key_id, sizeof call->access_key_id, "%s", credentials->access_key_id);
@@ -154,7 +154,7 @@ static int send_request(struct s3_call *call, const struct aws_credentials *cred
 
     const struct s3_ask where = {.operation = call->ask.operation, .method = "HEAD", .body_fd = -1};
     const struct s3_ask *ask = call->locate ? &where : &call->ask;
-    int64_t now_ms = clock_wall_ms() + s3_learned_clock_ms(&session->config);
+    int64_t now_ms = clock_wall_ms() + object_learned_clock_ms(session->config.endpoint);
     struct s3_request request;
     int rc = s3_request_build(session, ask, credentials, now_ms / 1000, &request, err);
     if (rc < 0)
@@ -264,9 +264,9 @@ static bool learn_region(struct s3_call *call, const struct http_response *respo
     if (!plausible_region(region))
         region = call->document.region;
     if (plausible_region(region))
-        s3_learn_region(config, region);
+        object_learn_word(config->endpoint, config->bucket, region);
     /* or another call has learned it meanwhile */
-    region = s3_learned_region(config);
+    region = object_learned_word(config->endpoint, config->bucket);
     return region && *region && strcmp(region, call->region) != 0;
 }
 
@@ -286,11 +286,11 @@ static bool repair_region(struct s3_call *call, const struct http_response *resp
 static bool repair_clock(struct s3_call *call, const struct http_response *response)
 {
     const char *date = response->header(response, "date");
-    int64_t server_ms = date ? s3_http_date_ms(date) : -1;
+    int64_t server_ms = date ? object_http_date_ms(date) : -1;
     if (call->clock_repaired || server_ms < 0)
         return false;
     call->clock_repaired = true;
-    s3_learn_clock_ms(&call->session->config, server_ms - clock_wall_ms());
+    object_learn_clock_ms(call->session->config.endpoint, server_ms - clock_wall_ms());
     begin_again(call);
     return true;
 }
@@ -329,10 +329,10 @@ static bool repair_keys(struct s3_call *call, const struct error *err)
 static bool skewed(const struct s3_call *call, const struct http_response *response)
 {
     const char *date = response->header(response, "date");
-    int64_t server_ms = date ? s3_http_date_ms(date) : -1;
+    int64_t server_ms = date ? object_http_date_ms(date) : -1;
     if (server_ms < 0)
         return false;
-    int64_t off_ms = server_ms - clock_wall_ms() - s3_learned_clock_ms(&call->session->config);
+    int64_t off_ms = server_ms - clock_wall_ms() - object_learned_clock_ms(call->session->config.endpoint);
     return off_ms > SKEW_MS || off_ms < -SKEW_MS;
 }
 
@@ -343,38 +343,38 @@ static bool is_strange(const struct s3_call *call, const struct http_response *r
 }
 
 /* The answer to HEAD has no body: what 400 and 403 mean is seen from what stands around them. */
-static enum s3_error_class class_of(const struct s3_call *call, const struct http_response *response)
+static enum object_error_class class_of(const struct s3_call *call, const struct http_response *response)
 {
-    enum s3_error_class class = s3_error_class(response->status, call->document.code);
+    enum object_error_class class = s3_error_class(response->status, call->document.code);
     if (is_strange(call, response))
-        return S3_ERROR_TRANSIENT;
-    if (strcmp(call->ask.method, "HEAD") != 0 || *call->document.code || class != S3_ERROR_FINAL)
+        return OBJECT_ERROR_TRANSIENT;
+    if (strcmp(call->ask.method, "HEAD") != 0 || *call->document.code || class != OBJECT_ERROR_FINAL)
         return class;
     const char *region = response->header(response, "x-amz-bucket-region");
     if (response->status == 400 && plausible_region(region) && strcmp(region, call->region) != 0)
-        return S3_ERROR_REGION;
+        return OBJECT_ERROR_REGION;
     if (response->status == 400 && call->has_token)
-        return S3_ERROR_TOKEN;
+        return OBJECT_ERROR_TOKEN;
     if (response->status == 403 && skewed(call, response))
-        return S3_ERROR_CLOCK;
+        return OBJECT_ERROR_CLOCK;
     return class;
 }
 
-static bool take_up_again(struct s3_call *call, enum s3_error_class class,
+static bool take_up_again(struct s3_call *call, enum object_error_class class,
                           const struct http_response *response, const struct error *err)
 {
     switch (class) {
-    case S3_ERROR_TRANSIENT:
+    case OBJECT_ERROR_TRANSIENT:
         return try_again(call, err);
-    case S3_ERROR_REGION:
+    case OBJECT_ERROR_REGION:
         return repair_region(call, response, err);
-    case S3_ERROR_CLOCK:
+    case OBJECT_ERROR_CLOCK:
         return repair_clock(call, response);
-    case S3_ERROR_TOKEN:
+    case OBJECT_ERROR_TOKEN:
         return repair_token(call);
-    case S3_ERROR_KEYS:
+    case OBJECT_ERROR_KEYS:
         return repair_keys(call, err);
-    case S3_ERROR_FINAL:
+    case OBJECT_ERROR_FINAL:
         return false;
     }
     return false;
@@ -388,14 +388,14 @@ static void hide_key_id(const struct s3_call *call, char *message)
 }
 
 /* The error of an answer that isn't success; 2xx come here when they don't hold what they must. */
-static enum s3_error_class explain(struct s3_call *call, const struct http_response *response,
-                                   const char *request_id, struct error *err)
+static enum object_error_class explain(struct s3_call *call, const struct http_response *response,
+                                       const char *request_id, struct error *err)
 {
     struct s3_document *document = &call->document;
-    enum s3_error_class class;
+    enum object_error_class class;
     hide_key_id(call, document->message);
     if (response->status < 300 && document->code[0] == '\0') {
-        class = S3_ERROR_TRANSIENT;
+        class = OBJECT_ERROR_TRANSIENT;
         if (call->ask.expect_root)
             error_set(err, ERROR_PROTOCOL, true, "%d, but no whole %s came with it", response->status,
                       call->ask.expect_root);
@@ -411,7 +411,7 @@ static enum s3_error_class explain(struct s3_call *call, const struct http_respo
     } else {
         class = class_of(call, response);
         s3_error_classify(response->status, document->code, document->message, err);
-        err->retryable = err->retryable || class == S3_ERROR_CLOCK || class == S3_ERROR_TOKEN;
+        err->retryable = err->retryable || class == OBJECT_ERROR_CLOCK || class == OBJECT_ERROR_TOKEN;
     }
     if (is_strange(call, response)) {
         error_set(err, ERROR_PROTOCOL, true,
@@ -423,7 +423,7 @@ static enum s3_error_class explain(struct s3_call *call, const struct http_respo
         size_t n = strlen(err->message);
         snprintf(err->message + n, sizeof err->message - n, " (request %.64s)", request_id);
     }
-    err->retry_after_ms = s3_retry_after_ms(response->header(response, "retry-after"), clock_wall_ms());
+    err->retry_after_ms = object_retry_after_ms(response->header(response, "retry-after"), clock_wall_ms());
     return class;
 }
 
@@ -454,7 +454,7 @@ static void judge(struct s3_call *call, const struct http_response *response)
         return;
     }
     struct error err;
-    enum s3_error_class class = explain(call, response, answer.request_id, &err);
+    enum object_error_class class = explain(call, response, answer.request_id, &err);
     if (!take_up_again(call, class, response, &err))
         finish(call, &answer, &err);
 }

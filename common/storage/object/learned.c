@@ -1,4 +1,4 @@
-#include "storage/s3/learned.h"
+#include "storage/object/learned.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -7,8 +7,8 @@
 #define ENTRIES 256
 
 struct entry {
-    char place[640]; /* endpoint, and a blank and the bucket for a region; "" = free */
-    char region[64];
+    char place[640]; /* endpoint, a blank, and the container for a word; "" = free */
+    char word[64];
     int64_t offset_ms;
 };
 
@@ -16,9 +16,9 @@ static struct entry table[ENTRIES];
 static size_t next; /* the one to give up next */
 
 /* False when it doesn't fit: then nothing is remembered. */
-static bool place_of(const struct s3_config *config, const char *bucket, char *out, size_t size)
+static bool place_of(const char *endpoint, const char *container, char *out, size_t size)
 {
-    int n = snprintf(out, size, "%s %s", config->endpoint, bucket);
+    int n = snprintf(out, size, "%s %s", endpoint, container);
     return n > 0 && (size_t)n < size;
 }
 
@@ -43,41 +43,41 @@ static struct entry *find_or_add(const char *place)
     return entry;
 }
 
-const char *s3_learned_region(const struct s3_config *config)
+const char *object_learned_word(const char *endpoint, const char *container)
 {
     char place[sizeof table[0].place];
-    if (!place_of(config, config->bucket, place, sizeof place))
+    if (!place_of(endpoint, container, place, sizeof place))
         return NULL;
     const struct entry *entry = find(place);
-    return entry ? entry->region : NULL;
+    return entry ? entry->word : NULL;
 }
 
-void s3_learn_region(const struct s3_config *config, const char *region)
+void object_learn_word(const char *endpoint, const char *container, const char *word)
 {
     char place[sizeof table[0].place];
-    if (!place_of(config, config->bucket, place, sizeof place))
+    if (!place_of(endpoint, container, place, sizeof place))
         return;
     struct entry *entry = find_or_add(place);
-    snprintf(entry->region, sizeof entry->region, "%s", region);
+    snprintf(entry->word, sizeof entry->word, "%s", word);
 }
 
-int64_t s3_learned_clock_ms(const struct s3_config *config)
+int64_t object_learned_clock_ms(const char *endpoint)
 {
     char place[sizeof table[0].place];
-    if (!place_of(config, "", place, sizeof place))
+    if (!place_of(endpoint, "", place, sizeof place))
         return 0;
     const struct entry *entry = find(place);
     return entry ? entry->offset_ms : 0;
 }
 
-void s3_learn_clock_ms(const struct s3_config *config, int64_t offset_ms)
+void object_learn_clock_ms(const char *endpoint, int64_t offset_ms)
 {
     char place[sizeof table[0].place];
-    if (place_of(config, "", place, sizeof place))
+    if (place_of(endpoint, "", place, sizeof place))
         find_or_add(place)->offset_ms = offset_ms;
 }
 
-void s3_learned_forget(void)
+void object_learned_forget(void)
 {
     memset(table, 0, sizeof table);
     next = 0;

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "auth/aws_plan.h"
+#include "storage/object/learned.h"
 #include "storage/s3/call.h"
 #include "storage/s3/config_members.h"
-#include "storage/s3/learned.h"
 
 #define KEY_SIZE 32
 #define KEY_BASE64_SIZE 44
@@ -28,7 +28,8 @@ struct s3_opening {
 static void find_region(struct s3_config *config)
 {
     char *region = NULL;
-    if (config->region_said || config->preset->chain != AWS_CHAIN_FULL || s3_learned_region(config))
+    if (config->region_said || config->preset->chain != AWS_CHAIN_FULL ||
+        object_learned_word(config->endpoint, config->bucket))
         return;
     aws_plan_region(&region, NULL);
     if (region && s3_region_is_valid(region))

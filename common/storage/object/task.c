@@ -1,5 +1,7 @@
 #include "storage/s3/task.h"
 
+#include "storage/object/key.h"
+
 static void on_call_done(void *data, const struct s3_answer *answer, const struct error *err)
 {
     struct s3_task *task = data;
@@ -20,7 +22,7 @@ int s3_task_start(struct s3_task *task, uv_loop_t *loop, const struct storage_lo
 {
     int rc = s3_session_init(&task->session, loop, location, err);
     if (rc == 0 && key)
-        rc = s3_config_check_key(key, err);
+        rc = object_key_check(key, err);
     if (rc == 0)
         rc = s3_session_open(&task->session, on_open, task, err);
     if (rc < 0) {

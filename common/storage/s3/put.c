@@ -36,6 +36,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "storage/object/key.h"
+
 #define PROGRESS_MS 250
 #define MAX_REFUSALS 3 /* something stands there, and then it doesn't */
 #define MAX_RESTARTS 1 /* of an upload that the store forgot */
@@ -499,7 +501,7 @@ static int check_request(const struct storage_put *put, struct error *err)
 {
     unsigned char digest[DIGEST_SHA256_BYTES];
     struct stat st;
-    int rc = s3_config_check_key(put->key, err);
+    int rc = object_key_check(put->key, err);
     if (rc)
         return rc;
     if (put->sha256 == NULL || !digest_from_hex(put->sha256, digest))

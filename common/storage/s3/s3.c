@@ -2,13 +2,14 @@
 
 #include <stddef.h>
 
+#include "storage/object/key.h"
 #include "storage/s3/config.h"
 
 static int s3_check(const struct storage_location *location, const char *key, struct error *err)
 {
     struct s3_config config;
     int rc = s3_config_load(location, &config, err);
-    return rc == 0 && key ? s3_config_check_key(key, err) : rc;
+    return rc == 0 && key ? object_key_check(key, err) : rc;
 }
 
 /* A bucket's name is its identity. */

@@ -14,8 +14,8 @@
 
 #include "auth/access.h"
 #include "base/settings.h"
+#include "storage/object/learned.h"
 #include "storage/s3/call.h"
-#include "storage/s3/learned.h"
 
 static struct {
     pid_t pid;
@@ -122,7 +122,7 @@ static inline void fake_rule(const char *rule)
 static inline void fake_reset(void)
 {
     fake_tell("POST", "/reset", NULL);
-    s3_learned_forget();
+    object_learned_forget();
     s3_call_set_backoff(1, 4);
 }
 
