@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/crc64.h"
 #include "storage/part_digests.h"
 
 #define BUFFER_SIZE ((size_t)128 << 10)
@@ -28,6 +29,8 @@ static void feed(struct range_digest *range, const void *data, size_t size)
         digest_update(range->sha256, data, size);
     if (range->wanted & RANGE_CRC32C)
         range->sums.crc32c = part_crc32c(range->sums.crc32c, data, size);
+    if (range->wanted & RANGE_CRC64)
+        range->sums.crc64 = crc64_nvme(range->sums.crc64, data, size);
     if (range->wanted & RANGE_MD5) {
         int ok = EVP_DigestUpdate(range->md5, data, size);
         assert(ok == 1);
