@@ -49,10 +49,11 @@ static int place_at(struct azure_config *config, const char *text, struct error 
     struct object_endpoint endpoint;
     char account[AZURE_ACCOUNT_SIZE] = "";
     if (!object_endpoint_parse(text, &endpoint))
-        return refuse(err, "\"endpoint\" must be \"https://host\" or \"https://host:port\" (http:// where the "
-                           "service has no TLS); an emulator's has the account in its path: "
-                           "\"http://127.0.0.1:10000/devstoreaccount1\"; the container stands in "
-                           "\"container\"");
+        return refuse(err,
+                      "\"endpoint\" must be \"https://host\" or \"https://host:port\" (http:// where the "
+                      "service has no TLS); an emulator's has the account in its path: "
+                      "\"http://127.0.0.1:10000/devstoreaccount1\"; the container stands in "
+                      "\"container\"");
     if (*endpoint.path == '\0' && is_plain_host(endpoint.scheme_host) && *config->account)
         snprintf(endpoint.path, sizeof endpoint.path, "/%s", config->account);
     const char *last = strrchr(endpoint.path, '/');
@@ -80,8 +81,9 @@ int azure_config_place(struct azure_config *config, const char *account, const c
     if (endpoint && *endpoint)
         return place_at(config, endpoint, err);
     if (*config->account == '\0')
-        return refuse(err, "\"account\" is missing: the name of the storage account (or give \"endpoint\", or "
-                           "credentials that are a connection string)");
+        return refuse(err,
+                      "\"account\" is missing: the name of the storage account (or give \"endpoint\", or "
+                      "credentials that are a connection string)");
     snprintf(own, sizeof own, "https://%s." SUFFIX, config->account);
     return place_at(config, own, err);
 }
@@ -191,9 +193,9 @@ int azure_config_check_key(const char *key, struct error *err)
     if (rc < 0)
         return rc;
     if (strchr(key, '\\'))
-        return error_set(err, ERROR_UNSAFE_PATH, false,
-                         "file path '%.300s' has a '\\', which Azure makes a '/' of: write the path without it",
-                         key);
+        return error_set(
+            err, ERROR_UNSAFE_PATH, false,
+            "file path '%.300s' has a '\\', which Azure makes a '/' of: write the path without it", key);
     for (const char *at = key;; at += strcspn(at, "/") + 1) {
         size_t size = strcspn(at, "/");
         if (size > 0 && at[size - 1] == '.')

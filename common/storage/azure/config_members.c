@@ -112,8 +112,9 @@ static const struct object_member members[] = {
     {.name = "tags",
      .kind = OBJECT_MEMBER_MAP,
      .offset = AT(tags),
-     .may_be = "an object of at most 10 strings, names up to 128 and values up to 256 letters, digits, blanks "
-               "and + - . / : = _",
+     .may_be =
+         "an object of at most 10 strings, names up to 128 and values up to 256 letters, digits, blanks "
+         "and + - . / : = _",
      .max = TAGS_MAX},
     {.name = "encryption_scope",
      .kind = OBJECT_MEMBER_TEXT,
@@ -135,19 +136,13 @@ static const struct object_member members[] = {
      .offset = AT(immutability_mode),
      .may_be = "\"unlocked\" or \"locked\"",
      .choices = "unlocked locked"},
-    {.name = "legal_hold",
-     .kind = OBJECT_MEMBER_SWITCH,
-     .offset = AT(legal_hold),
-     .may_be = "true or false"},
+    {.name = "legal_hold", .kind = OBJECT_MEMBER_SWITCH, .offset = AT(legal_hold), .may_be = "true or false"},
     {.name = "checksum",
      .kind = OBJECT_MEMBER_TEXT,
      .offset = AT(checksum),
      .may_be = "\"crc64\", \"md5\" or \"none\"",
      .choices = "crc64 md5 none"},
-    {.name = "read_back",
-     .kind = OBJECT_MEMBER_SWITCH,
-     .offset = AT(read_back),
-     .may_be = "true or false"},
+    {.name = "read_back", .kind = OBJECT_MEMBER_SWITCH, .offset = AT(read_back), .may_be = "true or false"},
     {.name = "part_size",
      .kind = OBJECT_MEMBER_SIZE,
      .offset = AT(part_size),
@@ -203,9 +198,10 @@ int azure_members_read(const json_t *config, struct azure_members *ret, struct e
     json_object_foreach((json_t *)(uintptr_t)out.tags, name, value)
     {
         if (rc == 0 && (!tag_is_valid(name) || !tag_is_valid(json_string_value(value))))
-            rc = error_set(err, ERROR_INPUT, false,
-                           "storage_config: \"tags\" has characters that Azure doesn't take; it takes letters, "
-                           "digits, blanks and + - . / : = _");
+            rc = error_set(
+                err, ERROR_INPUT, false,
+                "storage_config: \"tags\" has characters that Azure doesn't take; it takes letters, "
+                "digits, blanks and + - . / : = _");
     }
     if (rc == 0)
         *ret = out;

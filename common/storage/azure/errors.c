@@ -2,8 +2,7 @@
 
 #include <string.h>
 
-static const char check_key[] =
-    "check the account's name and its key, and the clock of this host";
+static const char check_key[] = "check the account's name and its key, and the clock of this host";
 static const char need_role[] =
     "the identity needs a role such as Storage Blob Data Contributor, the SAS the rights to read, write, "
     "create, list and delete";
@@ -44,7 +43,8 @@ static const struct object_error_row codes[] = {
     {"InvalidAuthenticationType", OBJECT_ERROR_FINAL, ERROR_DENIED, NULL},
     {"PublicAccessNotPermitted", OBJECT_ERROR_FINAL, ERROR_DENIED, need_role},
 
-    {"ContainerNotFound", OBJECT_ERROR_FINAL, ERROR_NOT_FOUND, "make the container, or correct \"container\""},
+    {"ContainerNotFound", OBJECT_ERROR_FINAL, ERROR_NOT_FOUND,
+     "make the container, or correct \"container\""},
     {"ContainerDisabled", OBJECT_ERROR_FINAL, ERROR_DENIED, "see to the container at Azure"},
     {"BlobNotFound", OBJECT_ERROR_FINAL, ERROR_NOT_FOUND, NULL},
     {"ResourceNotFound", OBJECT_ERROR_FINAL, ERROR_NOT_FOUND, "correct \"account\" or \"endpoint\""},
@@ -59,7 +59,8 @@ static const struct object_error_row codes[] = {
     {"InvalidBlockId", OBJECT_ERROR_FINAL, ERROR_CONFLICT,
      "blocks of another program's unfinished upload are at this name; they go a week after the last of them"},
     {"BlobImmutableDueToPolicy", OBJECT_ERROR_FINAL, ERROR_DENIED, immutable},
-    {"BlobImmutableDueToLegalHold", OBJECT_ERROR_FINAL, ERROR_DENIED, "it can go when its legal hold is cleared"},
+    {"BlobImmutableDueToLegalHold", OBJECT_ERROR_FINAL, ERROR_DENIED,
+     "it can go when its legal hold is cleared"},
     {"BlobArchived", OBJECT_ERROR_FINAL, ERROR_CONFLICT,
      "it is in the tier Archive: rehydrate it (set its tier to Hot or Cool) and wait some hours"},
     {"BlobBeingRehydrated", OBJECT_ERROR_FINAL, ERROR_CONFLICT, "it is on its way out of the tier Archive"},
@@ -108,8 +109,9 @@ const struct object_error_table azure_errors = {
 bool azure_error_is_standing(int status, const char *code)
 {
     static const char *const standing[] = {
-        "BlobAlreadyExists", "BlobImmutableDueToPolicy", "BlobImmutableDueToLegalHold", "BlobArchived",
-        "InvalidBlobType",   "UnauthorizedBlobOverwrite", "SnapshotsPresent",
+        "BlobAlreadyExists", "BlobImmutableDueToPolicy", "BlobImmutableDueToLegalHold",
+        "BlobArchived",      "InvalidBlobType",          "UnauthorizedBlobOverwrite",
+        "SnapshotsPresent",
     };
     if (status == 412)
         return true;
