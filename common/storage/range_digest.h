@@ -29,8 +29,9 @@ struct range_digest {
     uv_loop_t *loop;
     int fd; /* read by offset */
     uint64_t offset, size;
-    unsigned wanted;      /* enum range_sum */
-    struct digest *whole; /* fed with the same bytes; NULL = none */
+    unsigned wanted;                 /* enum range_sum */
+    struct digest *whole;            /* fed with the same bytes; NULL = none */
+    struct evp_md_ctx_st *whole_md5; /* likewise */
     /* Once, from the loop, never before return. sums: those wanted; NULL on an error: ERROR_IO and its like,
      * ERROR_CORRUPT (retryable) when the file ends before the range, ERROR_CANCELLED. */
     void (*done)(void *data, const struct range_sums *sums, const struct error *err);

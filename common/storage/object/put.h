@@ -265,9 +265,10 @@ struct object_put {
     bool spoiled; /* can't be completed any more */
     bool lost;    /* the store doesn't know it */
     int refusals, restarts, creates;
-    struct digest *whole; /* without digests of the staging pass: SHA-256 of all parts in their order */
-    struct evp_md_ctx_st *md5;
-    unsigned char whole_md5_sum[RANGE_MD5_BYTES];
+    struct digest *whole;      /* without digests of the staging pass: SHA-256 of all parts in their order */
+    struct evp_md_ctx_st *md5; /* with whole_md5 */
+    unsigned char md5_sum[RANGE_MD5_BYTES];
+    bool md5_known;
     uint32_t next;  /* part that is looked at next */
     bool hashing;   /* sums is at work on it */
     bool has_ready; /* ready holds those of the next part to be sent */
@@ -300,7 +301,7 @@ int object_put_take_up(struct object_put *put, const char *upload_id, int64_t fe
 
 /* The hook's one request: ask's data becomes put; its done tells the outcome. */
 int object_put_call(struct object_put *put, struct object_ask *ask, struct error *err);
-/* ask's data becomes sender, its bytes_sent sender->sent. */
+/* Fills in the ask's data (sender), body and bytes_sent. */
 int object_put_call_part(struct object_put_sender *sender, struct object_ask *ask, struct error *err);
 void object_put_answered(struct object_put *put, enum object_put_outcome outcome, const struct error *err);
 /* OK with the part's tag; LOST; FAILED. tag is copied. Context (key, part of parts) is added here;
