@@ -14,11 +14,11 @@ static void add_field(struct strbuf *body, const char *name, const char *value)
     sigv4_encode(body, value, false);
 }
 
-static int prepare(struct aws_call_request *request, const char *action, const struct aws_role *role,
+static int prepare(struct service_request *request, const char *action, const struct aws_role *role,
                    const char *region, struct error *err)
 {
     request->method = "POST";
-    strbuf_puts(aws_call_add_header(request, "Content-Type"),
+    strbuf_puts(service_request_add_header(request, "Content-Type"),
                 "application/x-www-form-urlencoded; charset=utf-8");
     strbuf_printf(&request->body, "Action=%s&Version=2011-06-15", action);
     add_field(&request->body, "RoleArn", role->arn);
@@ -28,7 +28,7 @@ static int prepare(struct aws_call_request *request, const char *action, const s
     return aws_endpoint_write(&request->url, AWS_ENDPOINT_URL_STS, "sts", region, err);
 }
 
-int aws_sts_prepare_web_identity(struct aws_call_request *request, const struct aws_role *role,
+int aws_sts_prepare_web_identity(struct service_request *request, const struct aws_role *role,
                                  const char *token_file, const char *region, struct error *err)
 {
     char *token;
@@ -44,7 +44,7 @@ int aws_sts_prepare_web_identity(struct aws_call_request *request, const struct 
     return 0;
 }
 
-int aws_sts_prepare_role(struct aws_call_request *request, const struct aws_role *role, const char *region,
+int aws_sts_prepare_role(struct service_request *request, const struct aws_role *role, const char *region,
                          struct error *err)
 {
     int rc = prepare(request, "AssumeRole", role, region, err);

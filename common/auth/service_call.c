@@ -3,40 +3,34 @@
  *      ^                  |
  *      +---- retryable ---+
  */
-#include "auth/aws_call.h"
+#include "auth/service_call.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/aws_keys.h"
-#include "auth/sigv4.h"
-#include "base/clock.h"
-#include "base/digest.h"
 #include "base/random.h"
 
 enum { URL_MAX = 4096, BODY_MAX = 128 * 1024, HEADER_MAX = 40 * 1024, ANSWER_MAX = 256 * 1024 };
 
 enum call_state { CALL_WAITING, CALL_ASKING, CALL_ENDING };
 
-struct aws_call {
-    struct aws_call_ask ask;
-    char *what, *ca_file, *region, *service;
-    struct aws_credentials keys;
-    char *keys_memory;
+struct service_call {
+    struct service_call_ask ask;
+    char *what, *ca_file;
     uv_timer_t timer;
     enum call_state state;
     struct http_request *http;
-    struct aws_call_request request;
+    struct service_request request;
     int tried;
     bool cancelled;
     int rc;
     struct error err;
 };
 
-struct strbuf *aws_call_add_header(struct aws_call_request *request, const char *name)
+struct strbuf *service_request_add_header(struct service_request *request, const char *name)
 {
-    assert(request->n_headers < AWS_CALL_MAX_HEADERS);
+    assert(request->n_headers < SERVICE_CALL_MAX_HEADERS);
     request->headers[request->n_headers].name = name;
     struct strbuf *value = &request->headers[request->n_headers++].value;
     strbuf_init(value, HEADER_MAX);
@@ -50,14 +44,14 @@ static void buffer_deinit(struct strbuf *b)
     strbuf_deinit(b);
 }
 
-static void request_init(struct aws_call_request *request)
+static void request_init(struct service_request *request)
 {
     request->n_headers = 0;
     strbuf_init(&request->url, URL_MAX);
     strbuf_init(&request->body, BODY_MAX);
 }
 
-static void request_deinit(struct aws_call_request *request)
+static void request_deinit(struct service_request *request)
 {
     buffer_deinit(&request->url);
     buffer_deinit(&request->body);
@@ -66,20 +60,17 @@ static void request_deinit(struct aws_call_request *request)
     request->n_headers = 0;
 }
 
-static void call_free(struct aws_call *call)
+static void call_free(struct service_call *call)
 {
     request_deinit(&call->request);
-    aws_credentials_memory_free(call->keys_memory);
     free(call->what);
     free(call->ca_file);
-    free(call->region);
-    free(call->service);
     free(call);
 }
 
 static void on_closed(uv_handle_t *handle)
 {
-    struct aws_call *call = handle->data;
+    struct service_call *call = handle->data;
     void (*done)(void *, const struct error *) = call->ask.done;
     void *data = call->ask.data;
     struct error err = call->err;
@@ -88,7 +79,7 @@ static void on_closed(uv_handle_t *handle)
     done(data, rc ? &err : NULL);
 }
 
-static void end(struct aws_call *call, int rc)
+static void end(struct service_call *call, int rc)
 {
     assert(call->state != CALL_ENDING);
     call->state = CALL_ENDING;
@@ -98,91 +89,13 @@ static void end(struct aws_call *call, int rc)
 
 /* ---- one try ---- */
 
-/* "https://host:8443/path" as signed: what is sent as Host (a scheme's own port isn't), and the path. */
-static int split_url(const struct aws_call *call, struct strbuf *host, const char **ret_path,
-                     struct error *err)
-{
-    const char *url = strbuf_cstr(&call->request.url), *rest = strstr(url, "://");
-    bool tls = strncmp(url, "https://", strlen("https://")) == 0;
-    if (rest == NULL)
-        return error_set(err, ERROR_INPUT, false, "%s: an address without http:// or https://", call->what);
-    rest += strlen("://");
-    size_t size = strcspn(rest, "/?#");
-    const char *port = tls ? ":443" : ":80";
-    *ret_path = rest + size;
-    size_t n = strlen(port);
-    if (size > n && memcmp(rest + size - n, port, n) == 0)
-        size -= n;
-    strbuf_append(host, rest, size);
-    return 0;
-}
-
-static int hash_body(const struct aws_call *call, char ret_hex[DIGEST_SHA256_SIZE], struct error *err)
-{
-    struct digest *digest = digest_new();
-    if (digest == NULL)
-        return error_set(err, ERROR_SYSTEM, true, "out of memory");
-    digest_update(digest, strbuf_cstr(&call->request.body), call->request.body.size);
-    digest_final(digest, ret_hex);
-    digest_free(digest);
-    return 0;
-}
-
-static int sign_for_host(struct aws_call *call, const char *host, const char *path, struct error *err)
-{
-    struct aws_call_request *request = &call->request;
-    struct sigv4_header headers[AWS_CALL_MAX_HEADERS + 1] = {{"host", host}};
-    char body_hash[DIGEST_SHA256_SIZE];
-    int n = 1;
-    for (int i = 0; i < request->n_headers; i++)
-        headers[n++] =
-            (struct sigv4_header){request->headers[i].name, strbuf_cstr(&request->headers[i].value)};
-    int rc = hash_body(call, body_hash, err);
-    if (rc)
-        return rc;
-    struct sigv4_request to_sign = {.method = request->method,
-                                    .path = path,
-                                    .headers = headers,
-                                    .n_headers = n,
-                                    .payload_hash = body_hash,
-                                    .region = call->region,
-                                    .service = call->service,
-                                    .access_key_id = call->keys.access_key_id,
-                                    .secret_access_key = call->keys.secret_access_key,
-                                    .session_token = call->keys.session_token,
-                                    .time_s = clock_wall_ms() / 1000,
-                                    .path_rule = SIGV4_PATH_NORMALISE};
-    struct sigv4_signature signature;
-    rc = sigv4_sign(&to_sign, &signature, NULL, NULL, err);
-    if (rc)
-        return rc;
-    strbuf_puts(aws_call_add_header(request, "X-Amz-Date"), signature.date);
-    strbuf_puts(aws_call_add_header(request, "Authorization"), signature.authorization);
-    if (call->keys.session_token)
-        strbuf_puts(aws_call_add_header(request, "X-Amz-Security-Token"), call->keys.session_token);
-    sigv4_signature_deinit(&signature);
-    return 0;
-}
-
-static int sign(struct aws_call *call, struct error *err)
-{
-    struct strbuf host;
-    const char *path = NULL;
-    strbuf_init(&host, URL_MAX);
-    int rc = split_url(call, &host, &path, err);
-    if (rc == 0)
-        rc = sign_for_host(call, strbuf_cstr(&host), path, err);
-    strbuf_deinit(&host);
-    return rc;
-}
-
 static void on_response(void *data, const struct http_response *response, const struct error *err);
 
-static int send_request(struct aws_call *call, struct error *err)
+static int send_request(struct service_call *call, struct error *err)
 {
-    struct aws_call_request *request = &call->request;
-    struct strbuf lines[AWS_CALL_MAX_HEADERS];
-    const char *headers[AWS_CALL_MAX_HEADERS];
+    struct service_request *request = &call->request;
+    struct strbuf lines[SERVICE_CALL_MAX_HEADERS];
+    const char *headers[SERVICE_CALL_MAX_HEADERS];
     bool failed = request->url.failed || request->body.failed;
     for (int i = 0; i < request->n_headers; i++) {
         strbuf_init(&lines[i], HEADER_MAX + 64);
@@ -216,7 +129,7 @@ static int send_request(struct aws_call *call, struct error *err)
 /* From the timer: the first try, and each later one; or the end of a cancelled call. */
 static void on_timer(uv_timer_t *timer)
 {
-    struct aws_call *call = timer->data;
+    struct service_call *call = timer->data;
     if (call->cancelled) {
         end(call, error_set(&call->err, ERROR_CANCELLED, true, "%s: cancelled", call->what));
         return;
@@ -226,8 +139,8 @@ static void on_timer(uv_timer_t *timer)
     request_init(&call->request);
     call->state = CALL_ASKING;
     int rc = call->ask.prepare(call->ask.data, &call->request, &call->err);
-    if (rc == 0 && call->keys_memory)
-        rc = sign(call, &call->err);
+    if (rc == 0 && call->ask.sign)
+        rc = call->ask.sign(call->ask.data, &call->request, &call->err);
     if (rc == 0)
         rc = send_request(call, &call->err);
     if (rc)
@@ -236,7 +149,7 @@ static void on_timer(uv_timer_t *timer)
 
 static void on_response(void *data, const struct http_response *response, const struct error *err)
 {
-    struct aws_call *call = data;
+    struct service_call *call = data;
     call->http = NULL;
     int rc;
     if (response)
@@ -266,20 +179,18 @@ static int copy_text(char **ret, const char *text)
     return text == NULL || *ret ? 0 : -1;
 }
 
-static int copy_ask(struct aws_call *call, const struct aws_call_ask *ask, struct error *err)
+static int copy_ask(struct service_call *call, const struct service_call_ask *ask, struct error *err)
 {
     call->ask = *ask;
-    if (copy_text(&call->what, ask->what) || copy_text(&call->ca_file, ask->ca_file) ||
-        copy_text(&call->region, ask->region) || copy_text(&call->service, ask->service))
+    if (copy_text(&call->what, ask->what) || copy_text(&call->ca_file, ask->ca_file))
         return error_set(err, ERROR_SYSTEM, true, "out of memory");
-    if (ask->sign_with == NULL)
-        return 0;
-    return aws_keys_copy(ask->what, ask->sign_with, &call->keys, &call->keys_memory, err);
+    return 0;
 }
 
-int aws_call_start(uv_loop_t *loop, const struct aws_call_ask *ask, struct aws_call **ret, struct error *err)
+int service_call_start(uv_loop_t *loop, const struct service_call_ask *ask, struct service_call **ret,
+                       struct error *err)
 {
-    struct aws_call *call = calloc(1, sizeof *call);
+    struct service_call *call = calloc(1, sizeof *call);
     if (call == NULL)
         return error_set(err, ERROR_SYSTEM, true, "out of memory");
     request_init(&call->request);
@@ -295,7 +206,7 @@ int aws_call_start(uv_loop_t *loop, const struct aws_call_ask *ask, struct aws_c
     return 0;
 }
 
-void aws_call_cancel(struct aws_call *call)
+void service_call_cancel(struct service_call *call)
 {
     if (call->state == CALL_ENDING || call->cancelled)
         return;
