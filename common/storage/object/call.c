@@ -1,89 +1,119 @@
-#include "storage/s3/call.h"
+#include "storage/object/call.h"
 
 #include <assert.h>
-#include <openssl/evp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/backoff.h"
 #include "base/clock.h"
-#include "base/digest.h"
 #include "base/random.h"
+#include "storage/object/errors.h"
 #include "storage/object/learned.h"
-#include "storage/s3/ask.h"
-#include "storage/s3/config_members.h"
-#include "storage/s3/document.h"
-#include "storage/s3/request.h"
+#include "storage/object/protocol.h"
 
 #define TRIES 3
+#define REPAIRS_MAX 16
+#define REPAIR_CLOCK (1U << 31)
 #define RESPONSE_MAX ((size_t)1 << 20)
 #define EXPECT_ABOVE ((uint64_t)1 << 20)
 #define SKEW_MS (INT64_C(5) * 60 * 1000) /* servers allow 15 minutes */
 
 enum call_state {
-    CALL_CREDENTIALS, /* asked for */
-    CALL_SENT,        /* the request is under way */
-    CALL_LOCATING,    /* a HEAD of the bucket is under way, to learn its region */
-    CALL_WAITING,     /* before the next try */
-    CALL_CANCELLED,   /* done is due */
+    CALL_BEGINNING, /* the protocol gets what it needs */
+    CALL_SENT,      /* the request, or an aside, is under way */
+    CALL_WAITING,   /* before the next try */
+    CALL_CANCELLED, /* done is due */
     CALL_DONE,
 };
 
-struct s3_call {
-    struct s3_session *session;
-    struct s3_ask ask; /* its strings and arrays are copies */
+struct object_call {
+    struct object_session *session;
+    const struct object_protocol *protocol;
+    struct object_ask ask; /* its strings and arrays are copies */
     void *memory;
+    size_t memory_size;
     enum call_state state;
-    int tries;
-    bool region_repaired, clock_repaired, token_repaired, keys_repaired, has_token;
-    bool locate; /* the next request is the HEAD of the bucket */
-    bool given;  /* on_body was called */
+    int tries, repairs;
+    unsigned repaired; /* what object_call_once was asked for */
+    bool aside;        /* what is under way is a question of the protocol's own */
+    bool given;        /* on_body was called */
     bool cancelled;
-    bool asked_anew;         /* for keys in place of those that were refused */
-    char region[64];         /* that the request itself was last signed for */
-    char access_key_id[160]; /* of the last signature; and by what its secret can be told from another */
-    unsigned char secret_sha256[DIGEST_SHA256_BYTES];
-    struct aws_credentials_wait *wait;
     struct http_request *request;
     uv_timer_t timer;
-    struct s3_document document; /* of the last answer */
-    struct error err;            /* the one that is to be repaired */
+    struct error err;  /* the one that was repaired last */
+    max_align_t own[]; /* the protocol's state */
 };
 
 static int64_t backoff_base_ms = 500, backoff_cap_ms = 8000;
 
-void s3_call_set_backoff(int64_t base_ms, int64_t cap_ms)
+void object_call_set_backoff(int64_t base_ms, int64_t cap_ms)
 {
     backoff_base_ms = base_ms;
     backoff_cap_ms = cap_ms;
 }
 
+struct object_session *object_call_session(const struct object_call *call)
+{
+    return call->session;
+}
+
+const struct object_ask *object_call_ask(const struct object_call *call)
+{
+    return &call->ask;
+}
+
+void *object_call_state(const struct object_call *call)
+{
+    return (void *)(uintptr_t)call->own;
+}
+
+/* Ending */
+
 static void on_timer_closed(uv_handle_t *handle)
 {
-    struct s3_call *call = handle->data;
+    struct object_call *call = handle->data;
+    if (call->protocol->call_deinit)
+        call->protocol->call_deinit(call);
+    if (call->memory)
+        explicit_bzero(call->memory, call->memory_size);
     free(call->memory);
     free(call);
 }
 
-static void finish(struct s3_call *call, const struct s3_answer *answer, const struct error *err)
+static void finish(struct object_call *call, const struct object_answer *answer, const struct error *err)
 {
-    assert(call->state != CALL_DONE && call->request == NULL && call->wait == NULL);
+    assert(call->state != CALL_DONE && call->request == NULL);
     call->state = CALL_DONE;
     /* done may end all that we point to; our memory stays until the timer is closed */
     uv_close((uv_handle_t *)&call->timer, on_timer_closed);
     call->ask.done(call->ask.data, answer, err);
 }
 
-static void add_context(struct s3_call *call, struct error *err)
+static void add_context(const struct object_call *call, struct error *err)
 {
-    error_context(err, "%s in bucket '%s'", call->ask.operation, call->session->config.bucket);
+    error_context(err, "%s in %s '%s'", call->ask.operation, call->protocol->container_word,
+                  call->session->container);
 }
 
-static void fail(struct s3_call *call, struct error *err)
+void object_call_fail(struct object_call *call, const struct error *err)
 {
-    add_context(call, err);
-    finish(call, NULL, err);
+    struct error own = *err;
+    add_context(call, &own);
+    finish(call, NULL, &own);
+}
+
+void object_call_give_up(struct object_call *call)
+{
+    finish(call, NULL, &call->err);
+}
+
+static void end_cancelled(struct object_call *call)
+{
+    struct error err;
+    error_set(&err, ERROR_CANCELLED, true, "cancelled");
+    object_call_fail(call, &err);
 }
 
 /* Sending */
@@ -92,143 +122,69 @@ static void on_response(void *data, const struct http_response *response, const 
 
 static int on_body(void *data, const void *bytes, size_t size, struct error *err)
 {
-    struct s3_call *call = data;
+    struct object_call *call = data;
     call->given = true;
     return call->ask.on_body(call->ask.data, bytes, size, err);
 }
 
-static int send_signed(struct s3_call *call, const struct s3_ask *ask, const struct s3_request *request,
-                       struct error *err)
+static void add_ask(const struct object_ask *ask, struct http_ask *http)
 {
-    struct s3_session *session = call->session;
-    bool head = call->locate;
-    const struct http_ask http = {
-        .method = ask->method,
-        .url = request->url,
-        .headers = request->lines,
-        .n_headers = request->n_lines,
-        .group = session->group,
-        .body = ask->body,
-        .body_fd = ask->body_size > 0 ? ask->body_fd : -1,
-        .body_offset = ask->body_offset,
-        .body_size = ask->body_size,
-        .expect_continue = ask->body_size > EXPECT_ABOVE,
-        .fresh_connection = ask->fresh_connection,
-        .response_max = ask->response_max ? ask->response_max : RESPONSE_MAX,
-        .on_body = ask->on_body ? on_body : NULL,
-        .ca_file = session->config.ca_file,
-        .bytes_sent = ask->bytes_sent,
-        .done = on_response,
-        .data = call,
-    };
-    call->state = head ? CALL_LOCATING : CALL_SENT;
-    return http_start(session->access->http, &http, &call->request, err);
+    http->body = ask->body;
+    http->body_fd = ask->body_size > 0 ? ask->body_fd : -1;
+    http->body_offset = ask->body_offset;
+    http->body_size = ask->body_size;
+    http->expect_continue = ask->body_size > EXPECT_ABOVE;
+    http->fresh_connection = ask->fresh_connection;
+    http->on_body = ask->on_body ? on_body : NULL;
+    http->bytes_sent = ask->bytes_sent;
+    if (ask->response_max)
+        http->response_max = ask->response_max;
 }
 
-static void sha256_of_secret(const struct aws_credentials *credentials, unsigned char *out)
+int object_call_send(struct object_call *call, struct object_request *request, struct error *err)
 {
-    const char *secret = credentials->secret_access_key;
-    if (EVP_Digest(secret, strlen(secret), out, NULL, EVP_sha256(), NULL) != 1)
-        memset(out, 0, DIGEST_SHA256_BYTES);
-}
-
-static bool signed_with(const struct s3_call *call, const struct aws_credentials *credentials)
-{
-    unsigned char sha256[DIGEST_SHA256_BYTES];
-    sha256_of_secret(credentials, sha256);
-    return strcmp(call->access_key_id, credentials->access_key_id) == 0 &&
-           memcmp(call->secret_sha256, sha256, sizeof sha256) == 0;
-}
-
-static int send_request(struct s3_call *call, const struct aws_credentials *credentials, struct error *err)
-{
-    struct s3_session *session = call->session;
-    const char *region = object_learned_word(session->config.endpoint, session->config.bucket);
-    if (region && strcmp(region, session->config.region) != 0)
-        s3_config_set_region(&session->config, region);
-    snprintf(call->access_key_id, sizeof call->access_key_id, "%s", credentials->access_key_id);
-    sha256_of_secret(credentials, call->secret_sha256);
-    call->has_token = credentials->session_token && *credentials->session_token;
-    if (!call->locate)
-        snprintf(call->region, sizeof call->region, "%s", session->config.region);
-
-    const struct s3_ask where = {.operation = call->ask.operation, .method = "HEAD", .body_fd = -1};
-    const struct s3_ask *ask = call->locate ? &where : &call->ask;
-    int64_t now_ms = clock_wall_ms() + object_learned_clock_ms(session->config.endpoint);
-    struct s3_request request;
-    int rc = s3_request_build(session, ask, credentials, now_ms / 1000, &request, err);
-    if (rc < 0)
-        return rc;
-    rc = send_signed(call, ask, &request, err);
-    s3_request_deinit(&request);
+    struct object_session *session = call->session;
+    assert(call->state == CALL_BEGINNING);
+    int rc = object_request_finish(request, err);
+    if (rc == 0) {
+        struct http_ask http = {
+            .method = request->method,
+            .url = strbuf_cstr(&request->url),
+            .headers = request->lines,
+            .n_headers = request->n_lines,
+            .group = session->group,
+            .body_fd = -1,
+            .response_max = RESPONSE_MAX,
+            .ca_file = session->ca_file,
+            .done = on_response,
+            .data = call,
+        };
+        call->aside = request->aside;
+        if (!call->aside)
+            add_ask(&call->ask, &http);
+        call->state = CALL_SENT;
+        rc = http_start(session->access->http, &http, &call->request, err);
+    }
+    object_request_deinit(request);
     return rc;
 }
 
-/* Credentials */
-
-static struct aws_credentials_ask credentials_ask(const struct s3_call *call)
+static int begin(struct object_call *call, struct error *err)
 {
-    const struct s3_session *session = call->session;
-    return (struct aws_credentials_ask){
-        .credentials_ref = session->credentials_ref,
-        .profile = session->config.profile,
-        .chain = session->config.preset->chain,
-        .region = session->config.region,
-        .ca_file = session->config.ca_file,
-    };
+    call->state = CALL_BEGINNING;
+    return call->protocol->begin(call, err);
 }
 
-static void on_credentials(void *data, const struct aws_credentials *credentials, const struct error *err)
-{
-    struct s3_call *call = data;
-    struct error own = {0};
-    bool anew = call->asked_anew;
-    call->wait = NULL;
-    call->asked_anew = false;
-    if (credentials && anew && signed_with(call, credentials)) {
-        finish(call, NULL, &call->err); /* these very keys were refused */
-        return;
-    }
-    if (err)
-        own = *err;
-    else
-        send_request(call, credentials, &own);
-    if (own.code)
-        fail(call, &own);
-}
-
-/* Asks for credentials, with which the request is sent. */
-static int begin(struct s3_call *call, struct error *err)
-{
-    const struct s3_config *config = &call->session->config;
-    if (config->access_key_id && call->session->credentials_ref == NULL) {
-        const struct aws_credentials literal = {.access_key_id = config->access_key_id,
-                                                .secret_access_key = config->secret_access_key,
-                                                .session_token = config->session_token};
-        return send_request(call, &literal, err);
-    }
-    const struct aws_credentials_ask ask = credentials_ask(call);
-    call->state = CALL_CREDENTIALS;
-    return aws_credentials_get(call->session->access->aws, &ask, on_credentials, call, &call->wait, err);
-}
-
-static void begin_again(struct s3_call *call)
+static void begin_again(struct object_call *call)
 {
     struct error err = {0};
     if (begin(call, &err) < 0)
-        fail(call, &err);
-}
-
-static void end_cancelled(struct s3_call *call)
-{
-    struct error err;
-    error_set(&err, ERROR_CANCELLED, true, "cancelled");
-    fail(call, &err);
+        object_call_fail(call, &err);
 }
 
 static void on_timer(uv_timer_t *timer)
 {
-    struct s3_call *call = timer->data;
+    struct object_call *call = timer->data;
     if (call->state == CALL_CANCELLED) {
         end_cancelled(call);
         return;
@@ -239,9 +195,10 @@ static void on_timer(uv_timer_t *timer)
 
 /* Judging. An answer that isn't success ends the call, or one of these takes it up again and says true. */
 
-static bool try_again(struct s3_call *call, const struct error *err)
+static bool try_again(struct object_call *call, const struct error *err)
 {
-    if (call->ask.once || call->given || call->tries >= TRIES || err->retry_after_ms > S3_CALL_MAX_WAIT_MS)
+    if (call->ask.once || call->given || call->tries >= TRIES ||
+        err->retry_after_ms > OBJECT_CALL_MAX_WAIT_MS)
         return false;
     int64_t wait_ms = backoff_ms(call->tries++, backoff_base_ms, backoff_cap_ms, random_u64());
     if (wait_ms < err->retry_after_ms)
@@ -251,201 +208,73 @@ static bool try_again(struct s3_call *call, const struct error *err)
     return true;
 }
 
-static bool plausible_region(const char *region)
+static bool repair(struct object_call *call, const struct error *err)
 {
-    return region && s3_region_is_valid(region);
-}
-
-/* Takes up what the answer says of the bucket's region, when that is news. */
-static bool learn_region(struct s3_call *call, const struct http_response *response)
-{
-    const struct s3_config *config = &call->session->config;
-    const char *region = response->header(response, "x-amz-bucket-region");
-    if (!plausible_region(region))
-        region = call->document.region;
-    if (plausible_region(region))
-        object_learn_word(config->endpoint, config->bucket, region);
-    /* or another call has learned it meanwhile */
-    region = object_learned_word(config->endpoint, config->bucket);
-    return region && *region && strcmp(region, call->region) != 0;
-}
-
-static bool repair_region(struct s3_call *call, const struct http_response *response, const struct error *err)
-{
-    if (call->region_repaired)
+    if (call->given || call->repairs++ >= REPAIRS_MAX)
         return false;
-    call->region_repaired = true;
-    if (!learn_region(call, response)) {
-        call->locate = true;
-        call->err = *err;
-    }
-    begin_again(call);
-    return true;
-}
-
-static bool repair_clock(struct s3_call *call, const struct http_response *response)
-{
-    const char *date = response->header(response, "date");
-    int64_t server_ms = date ? object_http_date_ms(date) : -1;
-    if (call->clock_repaired || server_ms < 0)
-        return false;
-    call->clock_repaired = true;
-    object_learn_clock_ms(call->session->config.endpoint, server_ms - clock_wall_ms());
-    begin_again(call);
-    return true;
-}
-
-/* Has the credentials fetched anew, unless they stand in the configuration. */
-static bool fetch_anew(struct s3_call *call)
-{
-    const struct s3_session *session = call->session;
-    if (session->config.access_key_id && session->credentials_ref == NULL)
-        return false;
-    const struct aws_credentials_ask ask = credentials_ask(call);
-    aws_credentials_expired(session->access->aws, &ask, call->access_key_id);
-    begin_again(call);
-    return true;
-}
-
-static bool repair_token(struct s3_call *call)
-{
-    if (call->token_repaired)
-        return false;
-    call->token_repaired = true;
-    return fetch_anew(call);
-}
-
-/* Keys are kept for a while, and rotated meanwhile: the request is sent again only if there are others now.
- */
-static bool repair_keys(struct s3_call *call, const struct error *err)
-{
-    if (call->keys_repaired)
-        return false;
-    call->keys_repaired = call->asked_anew = true;
     call->err = *err;
-    return fetch_anew(call);
+    begin_again(call);
+    return true;
 }
 
-static bool skewed(const struct s3_call *call, const struct http_response *response)
+bool object_call_once(struct object_call *call, unsigned what)
+{
+    bool first = !(call->repaired & what);
+    call->repaired |= what;
+    return first;
+}
+
+static int64_t date_of(const struct http_response *response)
 {
     const char *date = response->header(response, "date");
-    int64_t server_ms = date ? object_http_date_ms(date) : -1;
+    return date ? object_http_date_ms(date) : -1;
+}
+
+bool object_call_repair_clock(struct object_call *call, const struct http_response *response)
+{
+    int64_t server_ms = date_of(response);
+    if (server_ms < 0 || !object_call_once(call, REPAIR_CLOCK))
+        return false;
+    object_learn_clock_ms(call->session->endpoint, server_ms - clock_wall_ms());
+    return true;
+}
+
+bool object_call_is_skewed(const struct object_call *call, const struct http_response *response)
+{
+    int64_t server_ms = date_of(response);
     if (server_ms < 0)
         return false;
-    int64_t off_ms = server_ms - clock_wall_ms() - object_learned_clock_ms(call->session->config.endpoint);
+    int64_t off_ms = server_ms - object_session_now_ms(call->session);
     return off_ms > SKEW_MS || off_ms < -SKEW_MS;
 }
 
-/* Stores say what they don't find; a 404 without a code is a proxy's that finds no store behind it. */
-static bool is_strange(const struct s3_call *call, const struct http_response *response)
+/* What people are told besides the protocol's own words. */
+static void explain(const struct object_call *call, const struct object_answer *answer, struct error *err)
 {
-    return response->status == 404 && *call->document.code == '\0' && strcmp(call->ask.method, "HEAD") != 0;
-}
-
-/* The answer to HEAD has no body: what 400 and 403 mean is seen from what stands around them. */
-static enum object_error_class class_of(const struct s3_call *call, const struct http_response *response)
-{
-    enum object_error_class class = s3_error_class(response->status, call->document.code);
-    if (is_strange(call, response))
-        return OBJECT_ERROR_TRANSIENT;
-    if (strcmp(call->ask.method, "HEAD") != 0 || *call->document.code || class != OBJECT_ERROR_FINAL)
-        return class;
-    const char *region = response->header(response, "x-amz-bucket-region");
-    if (response->status == 400 && plausible_region(region) && strcmp(region, call->region) != 0)
-        return OBJECT_ERROR_REGION;
-    if (response->status == 400 && call->has_token)
-        return OBJECT_ERROR_TOKEN;
-    if (response->status == 403 && skewed(call, response))
-        return OBJECT_ERROR_CLOCK;
-    return class;
-}
-
-static bool take_up_again(struct s3_call *call, enum object_error_class class,
-                          const struct http_response *response, const struct error *err)
-{
-    switch (class) {
-    case OBJECT_ERROR_TRANSIENT:
-        return try_again(call, err);
-    case OBJECT_ERROR_REGION:
-        return repair_region(call, response, err);
-    case OBJECT_ERROR_CLOCK:
-        return repair_clock(call, response);
-    case OBJECT_ERROR_TOKEN:
-        return repair_token(call);
-    case OBJECT_ERROR_KEYS:
-        return repair_keys(call, err);
-    case OBJECT_ERROR_FINAL:
-        return false;
-    }
-    return false;
-}
-
-static void hide_key_id(const struct s3_call *call, char *message)
-{
-    size_t n = strlen(call->access_key_id);
-    for (char *at = n ? strstr(message, call->access_key_id) : NULL; at; at = strstr(at, call->access_key_id))
-        memset(at, '*', n);
-}
-
-/* The error of an answer that isn't success; 2xx come here when they don't hold what they must. */
-static enum object_error_class explain(struct s3_call *call, const struct http_response *response,
-                                       const char *request_id, struct error *err)
-{
-    struct s3_document *document = &call->document;
-    enum object_error_class class;
-    hide_key_id(call, document->message);
-    if (response->status < 300 && document->code[0] == '\0') {
-        class = OBJECT_ERROR_TRANSIENT;
-        if (call->ask.expect_root)
-            error_set(err, ERROR_PROTOCOL, true, "%d, but no whole %s came with it", response->status,
-                      call->ask.expect_root);
-        else
-            error_set(err, ERROR_PROTOCOL, true,
-                      "%d, but no ETag came with it, as if a proxy answered in the store's place",
-                      response->status);
-        snprintf(err->native, sizeof err->native, "%d", response->status);
-    } else if (response->status < 300) {
-        class = s3_error_class(500, document->code);
-        s3_error_classify(500, document->code, document->message, err);
-        error_context(err, "status %d, then an error as", response->status);
-    } else {
-        class = class_of(call, response);
-        s3_error_classify(response->status, document->code, document->message, err);
-        err->retryable = err->retryable || class == OBJECT_ERROR_CLOCK || class == OBJECT_ERROR_TOKEN;
-    }
-    if (is_strange(call, response)) {
-        error_set(err, ERROR_PROTOCOL, true,
-                  "404 without a code, as if a proxy answered in the store's place");
-        snprintf(err->native, sizeof err->native, "404");
-    }
+    const struct http_response *response = answer->response;
     add_context(call, err);
-    if (*request_id) {
+    if (*answer->request_id) {
         size_t n = strlen(err->message);
-        snprintf(err->message + n, sizeof err->message - n, " (request %.64s)", request_id);
+        snprintf(err->message + n, sizeof err->message - n, " (request %.64s)", answer->request_id);
     }
-    err->retry_after_ms = object_retry_after_ms(response->header(response, "retry-after"), clock_wall_ms());
-    return class;
+    if (err->retry_after_ms == 0)
+        err->retry_after_ms =
+            object_retry_after_ms(response->header(response, "retry-after"), clock_wall_ms());
 }
 
-static void judge(struct s3_call *call, const struct http_response *response)
+static bool take_up_again(struct object_call *call, enum object_verdict verdict, const struct error *err)
 {
-    struct s3_document *document = &call->document;
-    const char *root = call->ask.expect_root;
-    bool success = response->status >= 200 && response->status < 300;
-    *document = (struct s3_document){0};
-    if (!success || root)
-        s3_document_read(response->body, response->body_size, document);
-    const char *request_id = response->header(response, "x-amz-request-id");
-    struct s3_answer answer = {
-        .status = response->status,
-        .code = document->code,
-        .message = document->message,
-        .request_id = request_id ? request_id : document->request_id,
-        .response = response,
-    };
-    bool whole = (root == NULL || strcmp(document->root, root) == 0) &&
-                 (!call->ask.expect_etag || response->header(response, "etag"));
-    if (success && whole) {
+    return (verdict == OBJECT_TRANSIENT && try_again(call, err)) ||
+           (verdict == OBJECT_AGAIN && repair(call, err));
+}
+
+static void judge(struct object_call *call, const struct http_response *response)
+{
+    struct object_answer answer = {
+        .status = response->status, .code = "", .message = "", .request_id = "", .response = response};
+    struct error err = {0};
+    enum object_verdict verdict = call->protocol->judge(call, &answer, &err);
+    if (verdict == OBJECT_SUCCESS) {
         finish(call, &answer, NULL);
         return;
     }
@@ -453,10 +282,17 @@ static void judge(struct s3_call *call, const struct http_response *response)
         end_cancelled(call);
         return;
     }
-    struct error err;
-    enum object_error_class class = explain(call, response, answer.request_id, &err);
-    if (!take_up_again(call, class, response, &err))
+    explain(call, &answer, &err);
+    if (!take_up_again(call, verdict, &err))
         finish(call, &answer, &err);
+}
+
+static void judge_aside(struct object_call *call, const struct http_response *response)
+{
+    if (call->protocol->judge_aside(call, response))
+        begin_again(call);
+    else
+        finish(call, NULL, &call->err);
 }
 
 static bool worth_another_try(const struct error *err)
@@ -467,35 +303,30 @@ static bool worth_another_try(const struct error *err)
 
 static void on_response(void *data, const struct http_response *response, const struct error *err)
 {
-    struct s3_call *call = data;
+    struct object_call *call = data;
     call->request = NULL;
-    bool located = call->state == CALL_LOCATING;
-    call->locate = false;
-    if (response && !located) {
+    if (response && !call->aside)
         judge(call, response);
-    } else if (call->cancelled) {
+    else if (call->cancelled)
         end_cancelled(call);
-    } else if (located && response && learn_region(call, response)) {
-        begin_again(call);
-    } else if (located) {
-        finish(call, NULL, &call->err);
-    } else if (!worth_another_try(err) || !try_again(call, err)) {
-        struct error own = *err;
-        fail(call, &own);
-    }
+    else if (call->aside)
+        judge_aside(call, response);
+    else if (!worth_another_try(err) || !try_again(call, err))
+        object_call_fail(call, err);
 }
 
-int s3_call_start(struct s3_session *session, const struct s3_ask *ask, struct s3_call **ret_call,
-                  struct error *err)
+int object_call_start(struct object_session *session, const struct object_ask *ask,
+                      struct object_call **ret_call, struct error *err)
 {
-    struct s3_call *call = calloc(1, sizeof *call);
+    struct object_call *call = calloc(1, sizeof *call + session->protocol->call_size);
     if (call == NULL)
         return error_set(err, ERROR_SYSTEM, true, "out of memory");
     call->session = session;
+    call->protocol = session->protocol;
     call->tries = 1;
     uv_timer_init(session->loop, &call->timer);
     call->timer.data = call;
-    int rc = s3_ask_copy(ask, &call->ask, &call->memory, err);
+    int rc = object_ask_copy(ask, &call->ask, &call->memory, &call->memory_size, err);
     if (rc == 0)
         rc = begin(call, err);
     if (rc < 0) {
@@ -506,17 +337,15 @@ int s3_call_start(struct s3_session *session, const struct s3_ask *ask, struct s
     return 0;
 }
 
-void s3_call_cancel(struct s3_call *call)
+void object_call_cancel(struct object_call *call)
 {
     call->cancelled = true;
     switch (call->state) {
     case CALL_SENT:
-    case CALL_LOCATING:
         http_cancel(call->request);
         break;
-    case CALL_CREDENTIALS:
-        aws_credentials_forget(call->wait);
-        call->wait = NULL;
+    case CALL_BEGINNING:
+        call->protocol->forget(call);
         call->state = CALL_CANCELLED;
         uv_timer_start(&call->timer, on_timer, 0, 0);
         break;

@@ -3,12 +3,12 @@
  *
  *   OPENING ──► FETCHING ──► WRITING ──► FETCHING ──► ... ──► done
  *                  │  ▲
- *                  └──┘ broken off: goes on from the byte reached, if the object is still the same (If-Match)
+ *                  └──┘ broken off: goes on from the byte reached, if the object is still the same
  *
- * The first request asks for a small range only: its answer tells the whole size and the ETag, and small
- * objects need no second one. Then a file gets the rest in one request, each piece written as it arrives. A
- * stream gets range after range, each held in memory until its reader has taken it, since bodies that are
- * under way can't be paused. What is held is hashed and written in the thread pool.
+ * The first request asks for a small range only: its answer tells the whole size and the version, and
+ * small objects need no second one. Then a file gets the rest in one request, each piece written as it
+ * arrives. A stream gets range after range, each held in memory until its reader has taken it, since bodies
+ * that are under way can't be paused. What is held is hashed and written in the thread pool.
  */
 #include <assert.h>
 #include <errno.h>
@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 #include "base/digest.h"
-#include "storage/s3/task.h"
+#include "storage/object/get.h"
+#include "storage/object/task.h"
 #include "storage/stream_write.h"
 
 #define FIRST_SIZE ((uint64_t)1 << 20)
@@ -28,18 +29,19 @@
 
 enum get_state { GET_OPENING, GET_FETCHING, GET_WRITING };
 
-struct s3_get {
-    struct s3_task task; /* first */
+struct get {
+    struct object_task task; /* first */
+    const struct object_get_protocol *protocol;
     struct storage_get *request;
     enum get_state state;
     uint64_t at;   /* the next byte of the object to fetch; what lies before is written */
     uint64_t end;  /* one past the last byte wanted; beyond the object until its size is known */
     uint64_t size; /* of the object; SIZE_UNKNOWN before the first answer */
-    char etag[300];
-    uint64_t asked, arrived; /* bytes of the request under way */
-    bool direct;             /* they go to the file at once */
-    bool whole;              /* without a range: an empty object has none */
-    bool failed_here;        /* on_body's error, or the pool's */
+    char version[OBJECT_VERSION_SIZE]; /* "" = not told */
+    uint64_t asked, arrived;           /* bytes of the request under way */
+    bool direct;                       /* they go to the file at once */
+    bool whole;                        /* without a range: an empty object has none */
+    bool failed_here;                  /* on_body's error, or the pool's */
     int resumptions, restarts;
     char *held;
     size_t n_held, held_max;
@@ -51,7 +53,7 @@ struct s3_get {
 
 #define SIZE_UNKNOWN UINT64_MAX
 
-static void finish(struct s3_get *self, const struct error *err)
+static void finish(struct get *self, const struct error *err)
 {
     struct storage_get *request = self->request;
     uint64_t size = self->at - request->offset;
@@ -63,23 +65,24 @@ static void finish(struct s3_get *self, const struct error *err)
     } else {
         digest_final(self->digest, sha256);
     }
-    s3_task_deinit(&self->task);
     digest_free(self->digest);
     free(self->held);
-    free(self);
+    object_task_free(&self->task);
     request->done(request, err ? 0 : size, err ? NULL : sha256, err ? &own : NULL);
 }
 
-static void fail(struct s3_get *self, int code, bool retryable, const char *what)
+static void fail(struct get *self, int code, bool retryable, const char *what)
 {
     struct error err;
-    error_set(&err, code, retryable, "bucket '%s': %s", self->task.session.config.bucket, what);
+    const struct object_session *session = self->task.session;
+    error_set(&err, code, retryable, "%s '%s': %s", session->protocol->container_word, session->container,
+              what);
     finish(self, &err);
 }
 
 /* Bytes that have arrived */
 
-static int write_file(const struct s3_get *self, const char *data, size_t size, struct error *err)
+static int write_file(const struct get *self, const char *data, size_t size, struct error *err)
 {
     uint64_t offset = self->at - self->request->offset;
     for (size_t n = 0; self->request->target_fd >= 0 && n < size;) {
@@ -92,7 +95,7 @@ static int write_file(const struct s3_get *self, const char *data, size_t size, 
     return 0;
 }
 
-static void advance(struct s3_get *self, size_t size)
+static void advance(struct get *self, size_t size)
 {
     self->at += size;
     atomic_store(&self->request->bytes_done, self->at - self->request->offset);
@@ -100,7 +103,7 @@ static void advance(struct s3_get *self, size_t size)
 
 static int on_body(void *data, const void *bytes, size_t size, struct error *err)
 {
-    struct s3_get *self = data;
+    struct get *self = data;
     int rc = 0;
     if (size > self->asked - self->arrived)
         rc = error_set(err, ERROR_PROTOCOL, false,
@@ -125,7 +128,7 @@ static int on_body(void *data, const void *bytes, size_t size, struct error *err
 /* In the pool. */
 static void write_held(uv_work_t *work)
 {
-    struct s3_get *self = work->data;
+    struct get *self = work->data;
     const struct storage_get *get = self->request;
     digest_update(self->digest, self->held, self->n_held);
     if (get->target_fd >= 0 && get->target_is_stream)
@@ -136,39 +139,28 @@ static void write_held(uv_work_t *work)
 
 /* Fetching */
 
-static void fetch(struct s3_get *self)
+static void fetch(struct get *self)
 {
-    char range[64], match[sizeof self->etag];
-    struct sigv4_header headers[2];
-    int n = 0;
     bool stream = self->request->target_fd >= 0 && self->request->target_is_stream;
     uint64_t bound = stream ? STREAM_SIZE : self->size == SIZE_UNKNOWN ? FIRST_SIZE : UINT64_MAX;
     self->asked = self->end - self->at < bound ? self->end - self->at : bound;
     self->direct = !stream && self->size != SIZE_UNKNOWN;
     self->arrived = 0;
     self->n_held = 0;
-    if (!self->whole) {
-        snprintf(range, sizeof range, "bytes=%" PRIu64 "-%" PRIu64, self->at, self->at + self->asked - 1);
-        headers[n++] = (struct sigv4_header){"Range", range};
-    }
-    if (*self->etag) {
-        memcpy(match, self->etag, sizeof match);
-        headers[n++] = (struct sigv4_header){"If-Match", match};
-    }
-    struct s3_ask ask = {.operation = "GetObject",
-                         .method = "GET",
-                         .key = self->request->key,
-                         .headers = headers,
-                         .n_headers = n,
-                         .body_fd = -1,
-                         .sse_customer = self->task.session.sse_customer_key != NULL,
-                         .expect_etag = true,
-                         .on_body = on_body};
+    char text[64];
+    snprintf(text, sizeof text, "bytes=%" PRIu64 "-%" PRIu64, self->at, self->at + self->asked - 1);
+    const struct object_get_range range = {.first = self->at,
+                                           .size = self->whole ? 0 : self->asked,
+                                           .version = self->version,
+                                           .text = self->whole ? NULL : text};
+    struct object_draft draft;
+    self->protocol->ask(self->task.session, self->request->key, &range, &draft);
+    draft.ask.on_body = on_body;
     self->state = GET_FETCHING;
-    s3_task_ask(&self->task, &ask);
+    object_task_ask(&self->task, &draft.ask);
 }
 
-static void go_on(struct s3_get *self)
+static void go_on(struct get *self)
 {
     if (self->at >= self->end)
         finish(self, NULL);
@@ -178,7 +170,7 @@ static void go_on(struct s3_get *self)
 
 static void on_written(uv_work_t *work, int status)
 {
-    struct s3_get *self = work->data;
+    struct get *self = work->data;
     if (status == UV_ECANCELED)
         error_set(&self->err, ERROR_CANCELLED, true, "cancelled");
     if (self->err.code) {
@@ -189,7 +181,7 @@ static void on_written(uv_work_t *work, int status)
     go_on(self);
 }
 
-static void take_held(struct s3_get *self)
+static void take_held(struct get *self)
 {
     if (self->n_held == 0) {
         go_on(self);
@@ -197,7 +189,7 @@ static void take_held(struct s3_get *self)
     }
     self->state = GET_WRITING;
     self->work.data = self;
-    int rc = uv_queue_work(self->task.session.loop, &self->work, write_held, on_written);
+    int rc = uv_queue_work(self->task.session->loop, &self->work, write_held, on_written);
     assert(rc == 0);
     (void)rc;
 }
@@ -215,7 +207,7 @@ static bool parse_content_range(const char *text, uint64_t *ret_first, uint64_t 
 static const char changed[] = "the object was changed while it was read";
 
 /* What the answer says of the object; what was taken for granted must be so. NULL, or what is wrong. */
-static const char *check_answer(struct s3_get *self, const struct s3_answer *answer)
+static const char *check_answer(struct get *self, const struct object_answer *answer)
 {
     const struct http_response *response = answer->response;
     uint64_t first = 0, size = self->arrived;
@@ -232,18 +224,18 @@ static const char *check_answer(struct s3_get *self, const struct s3_answer *ans
         return changed;
     if (self->arrived == 0 && size > began)
         return "a range came without any bytes";
-    const char *etag = response->header(response, "etag");
-    if (*self->etag && etag && strcmp(etag, self->etag) != 0)
+    const char *version = self->protocol->version(answer);
+    if (*self->version && version && strcmp(version, self->version) != 0)
         return changed;
-    if (self->size == SIZE_UNKNOWN && etag && strlen(etag) < sizeof self->etag)
-        memcpy(self->etag, etag, strlen(etag) + 1);
+    if (self->size == SIZE_UNKNOWN && version && strlen(version) < sizeof self->version)
+        memcpy(self->version, version, strlen(version) + 1);
     self->size = size;
     if (self->end > size)
         self->end = size;
     return NULL;
 }
 
-static void take_answer(struct s3_get *self, const struct s3_answer *answer)
+static void take_answer(struct get *self, const struct object_answer *answer)
 {
     const char *wrong = check_answer(self, answer);
     if (wrong == changed)
@@ -257,7 +249,7 @@ static void take_answer(struct s3_get *self, const struct s3_answer *answer)
 }
 
 /* Nothing stands there: an empty object, or a range beyond the end. */
-static void take_unsatisfiable(struct s3_get *self)
+static void take_unsatisfiable(struct get *self)
 {
     if (self->at > 0) {
         finish(self, NULL);
@@ -268,7 +260,7 @@ static void take_unsatisfiable(struct s3_get *self)
 }
 
 /* The connection broke, after some of the body. */
-static bool can_resume(struct s3_get *self, const struct s3_answer *answer, const struct error *err)
+static bool can_resume(struct get *self, const struct object_answer *answer, const struct error *err)
 {
     if (answer || self->failed_here || self->task.cancelled || self->arrived == 0 || !err->retryable)
         return false;
@@ -276,7 +268,7 @@ static bool can_resume(struct s3_get *self, const struct s3_answer *answer, cons
                                       : self->resumptions++ < RESUMPTIONS_MAX;
 }
 
-static void judge(struct s3_get *self, const struct s3_answer *answer, const struct error *err)
+static void judge(struct get *self, const struct object_answer *answer, const struct error *err)
 {
     if (err == NULL)
         take_answer(self, answer);
@@ -292,7 +284,7 @@ static void judge(struct s3_get *self, const struct s3_answer *answer, const str
         take_held(self); /* nothing, when they are written already */
 }
 
-static void begin(struct s3_get *self)
+static void begin(struct get *self)
 {
     const struct storage_get *get = self->request;
     bool stream = get->target_fd >= 0 && get->target_is_stream;
@@ -305,9 +297,9 @@ static void begin(struct s3_get *self)
         fetch(self);
 }
 
-static void step(struct s3_task *task, const struct s3_answer *answer, const struct error *err)
+static void step(struct object_task *task, const struct object_answer *answer, const struct error *err)
 {
-    struct s3_get *self = (struct s3_get *)task;
+    struct get *self = (struct get *)task;
     if (self->state == GET_FETCHING)
         judge(self, answer, err);
     else if (err)
@@ -316,28 +308,31 @@ static void step(struct s3_task *task, const struct s3_answer *answer, const str
         begin(self);
 }
 
-static void cancel(struct s3_op *op)
+static void cancel(struct object_op *op)
 {
-    struct s3_get *self = (struct s3_get *)op;
+    struct get *self = (struct get *)op;
     atomic_store(&self->cancelled, true);
-    s3_task_cancel(op);
+    object_task_cancel(op);
 }
 
-int s3_get_start(struct storage_get *get, struct storage_op **ret_op, struct error *err)
+int object_get_start(const struct object_protocol *protocol, const struct object_get_protocol *of_get,
+                     struct storage_get *get, struct storage_op **ret_op, struct error *err)
 {
     if (get->offset > INT64_MAX || get->length > INT64_MAX - get->offset)
         return error_set(err, ERROR_INPUT, false, "a range can't begin or end beyond 2^63 bytes");
-    struct s3_get *self = calloc(1, sizeof *self);
+    struct get *self = object_task_new(protocol, sizeof *self);
     if (self == NULL)
         return error_set(err, ERROR_SYSTEM, true, "out of memory");
+    self->protocol = of_get;
     self->request = get;
     self->at = get->offset;
     self->end = get->length ? get->offset + get->length : INT64_MAX;
     self->size = SIZE_UNKNOWN;
     atomic_store(&get->bytes_done, 0);
-    int rc = s3_task_start(&self->task, get->loop, &get->location, get->key ? get->key : "", step, err);
+    int rc = object_task_start(&self->task, protocol, get->loop, &get->location, get->key ? get->key : "",
+                               step, err);
     if (rc < 0) {
-        free(self);
+        object_task_free(&self->task);
         return rc;
     }
     self->task.op.cancel = cancel;

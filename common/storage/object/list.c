@@ -1,25 +1,34 @@
-/*
- * Everything below a prefix, page by page: objects by ListObjectsV2, open uploads by ListMultipartUploads. A
- * page is given on once it has come whole.
- */
+#include "storage/object/list.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/s3/list_page.h"
-#include "storage/s3/task.h"
+#include "storage/object/task.h"
 
-#define PAGES_MAX 100000 /* of 1000 entries each */
-#define PAGE_BYTES_MAX ((size_t)8 << 20)
+#define PAGES_MAX 100000 /* of 1000 entries each, or more */
 
-struct s3_list {
-    struct s3_task task; /* first */
+struct list {
+    struct object_task task; /* first */
+    const struct object_list_protocol *protocol;
     struct storage_list *request;
     bool opened;
     int pages;
-    struct s3_list_page page; /* the last one: where the next begins */
+    struct object_list_page page; /* the last one: where the next begins */
 };
 
-static void finish(struct s3_list *self, const struct error *err)
+void object_list_page_deinit(struct object_list_page *page)
+{
+    free(page->next);
+    free(page->next_upload);
+    *page = (struct object_list_page){0};
+}
+
+static const char *prefix_of(const struct list *self)
+{
+    return self->request->prefix ? self->request->prefix : "";
+}
+
+static void finish(struct list *self, const struct error *err)
 {
     struct storage_list *request = self->request;
     struct error own;
@@ -27,39 +36,22 @@ static void finish(struct s3_list *self, const struct error *err)
         own = *err;
         error_context(&own, "listing '%.300s'", request->prefix ? request->prefix : "");
     }
-    s3_task_deinit(&self->task);
-    s3_list_page_deinit(&self->page);
-    free(self);
+    object_list_page_deinit(&self->page);
+    object_task_free(&self->task);
     request->done(request, err ? &own : NULL);
 }
 
-static void ask_page(struct s3_list *self)
+static void ask_page(struct list *self)
 {
-    bool uploads = self->request->kind == STORAGE_LIST_UPLOADS;
-    struct sigv4_query query[8] = {
-        {uploads ? "uploads" : "list-type", uploads ? NULL : "2"},
-        {"encoding-type", "url"},
-        {uploads ? "max-uploads" : "max-keys", "1000"},
-        {"prefix", self->request->prefix ? self->request->prefix : ""},
-    };
-    int n = 4;
-    if (self->page.next)
-        query[n++] = (struct sigv4_query){uploads ? "key-marker" : "continuation-token", self->page.next};
-    if (self->page.next_upload)
-        query[n++] = (struct sigv4_query){"upload-id-marker", self->page.next_upload};
-    struct s3_ask ask = {.operation = uploads ? "ListMultipartUploads" : "ListObjectsV2",
-                         .method = "GET",
-                         .query = query,
-                         .n_query = n,
-                         .body_fd = -1,
-                         .expect_root = uploads ? "ListMultipartUploadsResult" : "ListBucketResult",
-                         .response_max = PAGE_BYTES_MAX};
-    s3_task_ask(&self->task, &ask);
+    struct object_draft draft;
+    self->protocol->ask(self->task.session, prefix_of(self), self->request->kind, &self->page, &draft);
+    draft.ask.response_max = OBJECT_LIST_PAGE_MAX;
+    object_task_ask(&self->task, &draft.ask);
 }
 
 static bool on_entry(void *data, const struct storage_entry *entry)
 {
-    struct s3_list *self = data;
+    struct list *self = data;
     return self->request->on_entry(self->request, entry) && !self->task.cancelled;
 }
 
@@ -69,49 +61,58 @@ static bool same(const char *a, const char *b)
 }
 
 /* Whether there is a next page, and that it is a next one. */
-static int check_next(const struct s3_list *self, const struct s3_list_page *page, struct error *err)
+static int check_next(const struct list *self, const struct object_list_page *page, struct error *err)
 {
     if (page->next == NULL)
         return error_set(err, ERROR_PROTOCOL, true,
-                         "bucket '%s': a page of the listing says that there is more, but not where",
-                         self->task.session.config.bucket);
+                         "a page of the listing says that there is more, but not where");
     if (same(page->next, self->page.next) && same(page->next_upload, self->page.next_upload))
         return error_set(err, ERROR_PROTOCOL, true,
-                         "bucket '%s': the listing goes round in a circle: its marker is repeated",
-                         self->task.session.config.bucket);
+                         "the listing goes round in a circle: its marker is repeated");
     if (self->pages >= PAGES_MAX)
-        return error_set(err, ERROR_LIMIT, false, "bucket '%s': the listing has more than %d pages",
-                         self->task.session.config.bucket, PAGES_MAX);
+        return error_set(err, ERROR_LIMIT, false, "the listing has more than %d pages", PAGES_MAX);
     return 0;
 }
 
-static void take_page(struct s3_list *self, const struct s3_answer *answer)
+/* 0: ret holds where the next page begins, or nothing when this was the last one. */
+static int read_page(struct list *self, const struct object_answer *answer, struct object_list_page *ret,
+                     struct error *err)
 {
-    struct error err = {0};
-    struct s3_list_page page = {0};
-    const struct http_response *response = answer->response;
+    const struct object_session *session = self->task.session;
+    struct object_list_page page = {0};
     self->pages++;
-    int rc =
-        s3_list_page_read(response->body, response->body_size, self->request->kind,
-                          self->request->prefix ? self->request->prefix : "", on_entry, self, &page, &err);
-    if (rc < 0) {
-        error_context(&err, "bucket '%s'", self->task.session.config.bucket);
-        finish(self, &err);
-    } else if (page.truncated && !page.stopped && check_next(self, &page, &err) == 0) {
-        s3_list_page_deinit(&self->page);
-        self->page = page;
-        ask_page(self);
-    } else {
-        s3_list_page_deinit(&page);
-        if (self->task.cancelled)
-            error_set(&err, ERROR_CANCELLED, true, "cancelled");
-        finish(self, err.code ? &err : NULL);
-    }
+    int rc = self->protocol->read(answer, self->request->kind, prefix_of(self), on_entry, self, &page, err);
+    bool more = rc == 0 && page.truncated && !page.stopped;
+    if (more)
+        rc = check_next(self, &page, err);
+    if (rc < 0)
+        error_context(err, "%s '%s'", session->protocol->container_word, session->container);
+    if (more && rc == 0)
+        *ret = page;
+    else
+        object_list_page_deinit(&page);
+    return rc;
 }
 
-static void step(struct s3_task *task, const struct s3_answer *answer, const struct error *err)
+static void take_page(struct list *self, const struct object_answer *answer)
 {
-    struct s3_list *self = (struct s3_list *)task;
+    struct error err = {0};
+    struct object_list_page next = {0};
+    read_page(self, answer, &next, &err);
+    if (next.next) {
+        object_list_page_deinit(&self->page);
+        self->page = next;
+        ask_page(self);
+        return;
+    }
+    if (err.code == 0 && self->task.cancelled)
+        error_set(&err, ERROR_CANCELLED, true, "cancelled");
+    finish(self, err.code ? &err : NULL);
+}
+
+static void step(struct object_task *task, const struct object_answer *answer, const struct error *err)
+{
+    struct list *self = (struct list *)task;
     if (err) {
         finish(self, err);
     } else if (!self->opened) {
@@ -122,16 +123,18 @@ static void step(struct s3_task *task, const struct s3_answer *answer, const str
     }
 }
 
-int s3_list_start(struct storage_list *list, struct storage_op **ret_op, struct error *err)
+int object_list_start(const struct object_protocol *protocol, const struct object_list_protocol *of_list,
+                      struct storage_list *list, struct storage_op **ret_op, struct error *err)
 {
     const char *prefix = list->prefix && *list->prefix ? list->prefix : NULL;
-    struct s3_list *self = calloc(1, sizeof *self);
+    struct list *self = object_task_new(protocol, sizeof *self);
     if (self == NULL)
         return error_set(err, ERROR_SYSTEM, true, "out of memory");
+    self->protocol = of_list;
     self->request = list;
-    int rc = s3_task_start(&self->task, list->loop, &list->location, prefix, step, err);
+    int rc = object_task_start(&self->task, protocol, list->loop, &list->location, prefix, step, err);
     if (rc < 0) {
-        free(self);
+        object_task_free(&self->task);
         return rc;
     }
     *ret_op = &self->task.op.base;

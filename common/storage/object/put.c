@@ -48,16 +48,16 @@ void s3_put_fail(struct s3_put *self, const struct error *err)
         self->err = *err;
 }
 
-bool s3_put_was(const struct s3_answer *answer, int status, const char *code)
+bool s3_put_was(const struct object_answer *answer, int status, const char *code)
 {
     return answer && answer->status == status && (code == NULL || strcmp(answer->code, code) == 0);
 }
 
-void s3_put_call(struct s3_put *self, struct s3_ask *ask)
+void s3_put_call(struct s3_put *self, struct object_ask *ask)
 {
     struct error err = {0};
     ask->data = self;
-    if (s3_call_start(&self->session, ask, &self->call, &err))
+    if (object_call_start(&self->session.base, ask, &self->call, &err))
         s3_put_fail(self, &err);
     else
         self->waiting = true;
@@ -468,13 +468,13 @@ void s3_put_step(struct s3_put *self)
         enter(self);
     }
     if (self->state == S3_PUT_END && !uv_is_closing((uv_handle_t *)&self->timer)) {
-        s3_session_deinit(&self->session);
+        object_session_deinit(&self->session.base);
         uv_close((uv_handle_t *)&self->timer, on_closed);
     }
 }
 
 /* Stops what runs. In tidying up: the rest of it is left to the next attempt, or the sweep. */
-static void cancel(struct s3_op *op)
+static void cancel(struct object_op *op)
 {
     struct s3_put *self = (struct s3_put *)op;
     struct error err;
@@ -486,7 +486,7 @@ static void cancel(struct s3_op *op)
             free(self->doomed[--self->n_doomed]);
     }
     if (self->call)
-        s3_call_cancel(self->call);
+        object_call_cancel(self->call);
     if (self->sub)
         storage_op_cancel(self->sub);
     if (self->waiting && self->state == S3_PUT_SUMS)
@@ -526,13 +526,13 @@ int s3_put_start(struct storage_put *put, struct storage_op **ret_op, struct err
     self->request = put;
     self->op.base.driver = &storage_s3;
     self->op.cancel = cancel;
-    rc = s3_session_init(&self->session, put->loop, &put->location, err);
+    rc = object_session_init(&self->session.base, &s3_protocol, put->loop, &put->location, err);
     if (rc == 0)
         rc = s3_put_upload_init(self, err);
     if (rc == 0)
-        rc = s3_session_open(&self->session, on_open, self, err);
+        rc = object_session_open(&self->session.base, on_open, self, err);
     if (rc) {
-        s3_session_deinit(&self->session);
+        object_session_deinit(&self->session.base);
         s3_resume_deinit(&self->old);
         digest_free(self->whole);
         free(self->upload_id);

@@ -109,7 +109,7 @@ static void hash_next(struct s3_put *self)
 
 /* --- sending --- */
 
-static bool check_etag(const struct s3_answer *answer, const char **ret_etag, struct error *err)
+static bool check_etag(const struct object_answer *answer, const char **ret_etag, struct error *err)
 {
     const char *etag = answer->response->header(answer->response, "ETag");
     if (etag && *etag && strlen(etag) <= S3_ETAG_MAX) {
@@ -120,7 +120,7 @@ static bool check_etag(const struct s3_answer *answer, const char **ret_etag, st
     return false;
 }
 
-static void on_sent(void *data, const struct s3_answer *answer, const struct error *err)
+static void on_sent(void *data, const struct object_answer *answer, const struct error *err)
 {
     struct s3_sender *sender = data;
     struct s3_put *self = sender->put;
@@ -171,27 +171,27 @@ static void send_part(struct s3_put *self, struct s3_sender *sender, uint32_t nu
     if (self->payload_signed)
         digest_to_hex(digest ? digest->sha256 : sums->sha256, sha256);
     snprintf(number_text, sizeof number_text, "%" PRIu32, number);
-    const struct sigv4_query query[] = {{"partNumber", number_text}, {"uploadId", self->upload_id}};
+    const struct object_query query[] = {{"partNumber", number_text}, {"uploadId", self->upload_id}};
     s3_put_headers_add_sum(&headers, self, part->crc32c, sums ? sums->md5 : NULL);
-    struct s3_ask ask = {.operation = "UploadPart",
-                         .method = "PUT",
-                         .key = self->request->key,
-                         .query = query,
-                         .n_query = 2,
-                         .headers = headers.items,
-                         .n_headers = headers.n,
-                         .payload_hash = self->payload_signed ? sha256 : S3_UNSIGNED,
-                         .body_fd = self->request->source_fd,
-                         .body_offset = part_plan_offset(&self->plan, number),
-                         .body_size = part_plan_size(&self->plan, number),
-                         .sse_customer = self->session.sse_customer_key != NULL,
-                         .bytes_sent = &sender->sent,
-                         .done = on_sent,
-                         .data = sender};
+    struct object_ask ask = {.operation = "UploadPart",
+                             .method = "PUT",
+                             .key = self->request->key,
+                             .query = query,
+                             .n_query = 2,
+                             .headers = headers.items,
+                             .n_headers = headers.n,
+                             .payload_hash = self->payload_signed ? sha256 : S3_UNSIGNED,
+                             .body_fd = self->request->source_fd,
+                             .body_offset = part_plan_offset(&self->plan, number),
+                             .body_size = part_plan_size(&self->plan, number),
+                             .customer_key = self->session.customer_key.base64 != NULL,
+                             .bytes_sent = &sender->sent,
+                             .done = on_sent,
+                             .data = sender};
     sender->put = self;
     sender->number = number;
     atomic_store(&sender->sent, 0);
-    if (s3_call_start(&self->session, &ask, &sender->call, &err)) {
+    if (object_call_start(&self->session.base, &ask, &sender->call, &err)) {
         sender->call = NULL;
         s3_put_fail(self, &err);
         return;
@@ -250,7 +250,7 @@ void s3_put_parts_cancel(struct s3_put *self)
         range_digest_cancel(&self->sums);
     for (int i = 0; i < S3_PUT_MAX_PARALLEL; i++)
         if (self->senders[i].call)
-            s3_call_cancel(self->senders[i].call);
+            object_call_cancel(self->senders[i].call);
 }
 
 bool s3_put_parts_step(struct s3_put *self)

@@ -1,22 +1,21 @@
-/*
- * HEAD of the object. A 404 without a body doesn't tell whether the object or its bucket is missing: then the
- * bucket is asked for, so that a wrong bucket doesn't look like a lost copy.
- */
+#include "storage/object/stat.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/s3/task.h"
+#include "storage/object/task.h"
 
-enum stat_state { STAT_OPENING, STAT_OBJECT, STAT_BUCKET };
+enum stat_state { STAT_OPENING, STAT_OBJECT, STAT_CONTAINER };
 
-struct s3_stat {
-    struct s3_task task; /* first */
+struct stat_task {
+    struct object_task task; /* first */
+    const struct object_stat_protocol *protocol;
     struct storage_stat *request;
     enum stat_state state;
 };
 
-static void finish(struct s3_stat *self, const struct storage_stat_result *result, const struct error *err)
+static void finish(struct stat_task *self, const struct storage_stat_result *result, const struct error *err)
 {
     struct storage_stat *request = self->request;
     struct error own;
@@ -24,69 +23,101 @@ static void finish(struct s3_stat *self, const struct storage_stat_result *resul
         own = *err;
         error_context(&own, "looking for '%.300s'", request->key);
     }
-    s3_task_deinit(&self->task);
-    free(self);
+    object_task_free(&self->task);
     request->done(request, err ? NULL : result, err ? &own : NULL);
 }
 
-static void ask_object(struct s3_stat *self)
+static void ask_object(struct stat_task *self)
 {
-    struct s3_ask ask = {.operation = "HeadObject",
-                         .method = "HEAD",
-                         .key = self->request->key,
-                         .body_fd = -1,
-                         .sse_customer = self->task.session.sse_customer_key != NULL,
-                         .expect_etag = true};
+    struct object_draft draft;
+    self->protocol->ask(self->task.session, self->request->key, &draft);
     self->state = STAT_OBJECT;
-    s3_task_ask(&self->task, &ask);
+    object_task_ask(&self->task, &draft.ask);
 }
 
-static void ask_bucket(struct s3_stat *self)
+static void ask_container(struct stat_task *self)
 {
-    struct s3_ask ask = {.operation = "HeadBucket", .method = "HEAD", .body_fd = -1};
-    self->state = STAT_BUCKET;
-    s3_task_ask(&self->task, &ask);
+    struct object_draft draft;
+    self->protocol->ask_container(self->task.session, &draft);
+    self->state = STAT_CONTAINER;
+    object_task_ask(&self->task, &draft.ask);
 }
 
-static void judge_object(struct s3_stat *self, const struct s3_answer *answer, const struct error *err)
-{
-    struct storage_stat_result result = {.exists = true};
-    if (answer && answer->status == 404) {
-        ask_bucket(self);
-    } else if (err) {
-        finish(self, NULL, err);
-    } else {
-        const char *length = answer->response->header(answer->response, "content-length");
-        struct error own;
-        if (length && sscanf(length, "%" SCNu64, &result.size) == 1) {
-            finish(self, &result, NULL);
-        } else {
-            error_set(&own, ERROR_PROTOCOL, true, "HeadObject in bucket '%s': no Content-Length came",
-                      self->task.session.config.bucket);
-            finish(self, NULL, &own);
-        }
-    }
-}
-
-static void judge_bucket(struct s3_stat *self, const struct s3_answer *answer, const struct error *err)
+static void finish_missing(struct stat_task *self)
 {
     const struct storage_stat_result missing = {.exists = false};
+    finish(self, &missing, NULL);
+}
+
+static void finish_without_container(struct stat_task *self)
+{
+    const struct object_session *session = self->task.session;
+    const char *word = session->protocol->container_word;
+    struct error err;
+    error_set(&err, ERROR_NOT_FOUND, false,
+              "%s '%s' isn't there: make it, or correct \"%s\" in storage_config", word, session->container,
+              word);
+    finish(self, NULL, &err);
+}
+
+static void judge_missing(struct stat_task *self, const struct object_answer *answer)
+{
+    const struct object_stat_protocol *protocol = self->protocol;
+    switch (protocol->missing ? protocol->missing(answer) : OBJECT_MISSING_UNKNOWN) {
+    case OBJECT_MISSING_CONTAINER:
+        finish_without_container(self);
+        return;
+    case OBJECT_MISSING_UNKNOWN:
+        if (protocol->ask_container) {
+            ask_container(self);
+            return;
+        }
+        break;
+    case OBJECT_MISSING_KEY:
+        break;
+    }
+    finish_missing(self);
+}
+
+static void judge_object(struct stat_task *self, const struct object_answer *answer, const struct error *err)
+{
+    const struct object_session *session = self->task.session;
+    struct storage_stat_result result = {.exists = true};
     struct error own;
     if (answer && answer->status == 404) {
-        error_set(&own, ERROR_NOT_FOUND, false,
-                  "bucket '%s' isn't there: make it, or correct \"bucket\" in storage_config",
-                  self->task.session.config.bucket);
-        finish(self, NULL, &own);
-    } else if (err == NULL || (answer && answer->status == 403)) {
-        finish(self, &missing, NULL); /* a key without the right to ask: it is there */
-    } else {
+        judge_missing(self, answer);
+    } else if (err) {
         finish(self, NULL, err);
+    } else if (self->protocol->size(answer, &result.size, &own) == 0) {
+        finish(self, &result, NULL);
+    } else {
+        error_context(&own, "%s '%s'", session->protocol->container_word, session->container);
+        finish(self, NULL, &own);
     }
 }
 
-static void step(struct s3_task *task, const struct s3_answer *answer, const struct error *err)
+static void judge_container(struct stat_task *self, const struct object_answer *answer,
+                            const struct error *err)
 {
-    struct s3_stat *self = (struct s3_stat *)task;
+    if (answer && answer->status == 404)
+        finish_without_container(self);
+    else if (err == NULL || (answer && answer->status == 403))
+        finish_missing(self); /* a key without the right to ask: it is there */
+    else
+        finish(self, NULL, err);
+}
+
+int object_stat_content_length(const struct object_answer *answer, uint64_t *ret_size, struct error *err)
+{
+    const char *length = answer->response->header(answer->response, "content-length");
+    if (length && sscanf(length, "%" SCNu64, ret_size) == 1)
+        return 0;
+    return error_set(err, ERROR_PROTOCOL, true, "no Content-Length came");
+}
+
+static void step(struct object_task *task, const struct object_answer *answer, const struct error *err)
+{
+    struct stat_task *self = (struct stat_task *)task;
     switch (self->state) {
     case STAT_OPENING:
         if (err)
@@ -97,21 +128,24 @@ static void step(struct s3_task *task, const struct s3_answer *answer, const str
     case STAT_OBJECT:
         judge_object(self, answer, err);
         break;
-    case STAT_BUCKET:
-        judge_bucket(self, answer, err);
+    case STAT_CONTAINER:
+        judge_container(self, answer, err);
         break;
     }
 }
 
-int s3_stat_start(struct storage_stat *stat, struct storage_op **ret_op, struct error *err)
+int object_stat_start(const struct object_protocol *protocol, const struct object_stat_protocol *of_stat,
+                      struct storage_stat *stat, struct storage_op **ret_op, struct error *err)
 {
-    struct s3_stat *self = calloc(1, sizeof *self);
+    struct stat_task *self = object_task_new(protocol, sizeof *self);
     if (self == NULL)
         return error_set(err, ERROR_SYSTEM, true, "out of memory");
+    self->protocol = of_stat;
     self->request = stat;
-    int rc = s3_task_start(&self->task, stat->loop, &stat->location, stat->key ? stat->key : "", step, err);
+    int rc = object_task_start(&self->task, protocol, stat->loop, &stat->location, stat->key ? stat->key : "",
+                               step, err);
     if (rc < 0) {
-        free(self);
+        object_task_free(&self->task);
         return rc;
     }
     *ret_op = &self->task.op.base;

@@ -1,41 +1,52 @@
-#include "storage/s3/task.h"
+#include "storage/object/task.h"
 
-#include "storage/object/key.h"
+#include <stddef.h>
+#include <stdlib.h>
 
-static void on_call_done(void *data, const struct s3_answer *answer, const struct error *err)
+void object_op_cancel(struct storage_op *op)
 {
-    struct s3_task *task = data;
+    struct object_op *self = (struct object_op *)op;
+    self->cancel(self);
+}
+
+static void on_call_done(void *data, const struct object_answer *answer, const struct error *err)
+{
+    struct object_task *task = data;
     task->call = NULL;
     task->step(task, answer, err);
 }
 
 static void on_open(void *data, const struct error *err)
 {
-    struct s3_task *task = data;
+    struct object_task *task = data;
     task->step(task, NULL, err);
 }
 
-int s3_task_start(struct s3_task *task, uv_loop_t *loop, const struct storage_location *location,
-                  const char *key,
-                  void (*step)(struct s3_task *, const struct s3_answer *, const struct error *),
-                  struct error *err)
+void *object_task_new(const struct object_protocol *protocol, size_t size)
 {
-    int rc = s3_session_init(&task->session, loop, location, err);
-    if (rc == 0 && key)
-        rc = object_key_check(key, err);
-    if (rc == 0)
-        rc = s3_session_open(&task->session, on_open, task, err);
-    if (rc < 0) {
-        s3_session_deinit(&task->session);
-        return rc;
-    }
-    task->op.base.driver = &storage_s3;
-    task->op.cancel = s3_task_cancel;
-    task->step = step;
-    return 0;
+    const size_t align = _Alignof(max_align_t);
+    size_t at = (size + align - 1) / align * align;
+    struct object_task *task = calloc(1, at + protocol->session_size);
+    if (task)
+        task->session = (struct object_session *)(void *)((char *)task + at);
+    return task;
 }
 
-void s3_task_ask(struct s3_task *task, struct s3_ask *ask)
+int object_task_start(struct object_task *task, const struct object_protocol *protocol, uv_loop_t *loop,
+                      const struct storage_location *location, const char *key,
+                      void (*step)(struct object_task *, const struct object_answer *, const struct error *),
+                      struct error *err)
+{
+    task->op.base.driver = protocol->driver;
+    task->op.cancel = object_task_cancel;
+    task->step = step;
+    int rc = object_session_init(task->session, protocol, loop, location, err);
+    if (rc == 0 && key)
+        rc = protocol->check_key(key, err);
+    return rc == 0 ? object_session_open(task->session, on_open, task, err) : rc;
+}
+
+void object_task_ask(struct object_task *task, struct object_ask *ask)
 {
     struct error err = {0};
     ask->done = on_call_done;
@@ -43,20 +54,21 @@ void s3_task_ask(struct s3_task *task, struct s3_ask *ask)
     if (task->cancelled)
         error_set(&err, ERROR_CANCELLED, true, "cancelled");
     else
-        s3_call_start(&task->session, ask, &task->call, &err);
+        object_call_start(task->session, ask, &task->call, &err);
     if (err.code)
         task->step(task, NULL, &err);
 }
 
-void s3_task_deinit(struct s3_task *task)
+void object_task_free(struct object_task *task)
 {
-    s3_session_deinit(&task->session);
+    object_session_deinit(task->session);
+    free(task);
 }
 
-void s3_task_cancel(struct s3_op *op)
+void object_task_cancel(struct object_op *op)
 {
-    struct s3_task *task = (struct s3_task *)op;
+    struct object_task *task = (struct object_task *)op;
     task->cancelled = true;
     if (task->call)
-        s3_call_cancel(task->call);
+        object_call_cancel(task->call);
 }

@@ -1,10 +1,11 @@
 /* One artifact to one key: the struct that put*.c share. The flow is in put.c. */
 #pragma once
 
+#include "storage/object/task.h"
 #include "storage/part_digests.h"
 #include "storage/part_plan.h"
 #include "storage/range_digest.h"
-#include "storage/s3/call.h"
+#include "storage/s3/protocol.h"
 #include "storage/s3/resume.h"
 #include "storage/s3/s3.h"
 
@@ -72,14 +73,14 @@ struct s3_part {
 /* A part under way. */
 struct s3_sender {
     struct s3_put *put;
-    struct s3_call *call; /* NULL = free */
+    struct object_call *call; /* NULL = free */
     uint32_t number;
     uint32_t crc32c;
     _Atomic uint64_t sent;
 };
 
 struct s3_put {
-    struct s3_op op; /* first */
+    struct object_op op; /* first */
     struct storage_put *request;
     struct s3_session session;
     enum s3_put_state state;
@@ -91,7 +92,7 @@ struct s3_put {
     struct error err; /* the first failure */
     bool existed;
 
-    struct s3_call *call;
+    struct object_call *call;
     struct storage_op *sub; /* get or list */
     struct storage_get get;
     struct storage_list list;
@@ -145,17 +146,17 @@ struct s3_put {
 void s3_put_step(struct s3_put *self);
 /* Starts the one call of a state; its result comes to on_answer through the ask's data. On failure err is
  * set. body_fd is -1 unless ask says otherwise. */
-void s3_put_call(struct s3_put *self, struct s3_ask *ask);
+void s3_put_call(struct s3_put *self, struct object_ask *ask);
 void s3_put_fail(struct s3_put *self, const struct error *err); /* the first one counts */
 void s3_put_pause(struct s3_put *self, int64_t ms);             /* then step goes on */
-bool s3_put_was(const struct s3_answer *answer, int status, const char *code);
+bool s3_put_was(const struct object_answer *answer, int status, const char *code);
 void s3_put_doom(struct s3_put *self, const char *upload_id);
 void s3_put_save(struct s3_put *self, bool null); /* at most one under way, the next one after it */
 void s3_put_forget_upload(struct s3_put *self);   /* of this attempt's: nothing of it is known any more */
 
 /* put_headers.c: of PutObject and CreateMultipartUpload. items point into it. */
 struct s3_put_headers {
-    struct sigv4_header items[32];
+    struct object_header items[32];
     int n;
     char row_id[24], fence[24], backup_id[24], until[32], sum[S3_PUT_BASE64_SIZE];
     char *context, *tags;

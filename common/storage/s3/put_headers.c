@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "auth/base64.h"
+#include "auth/sigv4.h"
 #include "base/clock.h"
 #include "storage/s3/put.h"
 
@@ -44,7 +45,7 @@ void s3_put_headers_add(struct s3_put_headers *headers, const char *name, const 
     if (value == NULL)
         return;
     assert(headers->n < (int)(sizeof headers->items / sizeof *headers->items));
-    headers->items[headers->n++] = (struct sigv4_header){name, value};
+    headers->items[headers->n++] = (struct object_header){name, value};
 }
 
 void s3_put_headers_add_sum(struct s3_put_headers *headers, const struct s3_put *self, uint32_t crc32c,

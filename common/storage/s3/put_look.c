@@ -6,13 +6,13 @@
 
 #include "storage/s3/put.h"
 
-static const char *header(const struct s3_answer *answer, const char *name)
+static const char *header(const struct object_answer *answer, const char *name)
 {
     const char *value = answer->response->header(answer->response, name);
     return value ? value : "";
 }
 
-static bool header_is(const struct s3_answer *answer, const char *name, int64_t number)
+static bool header_is(const struct object_answer *answer, const char *name, int64_t number)
 {
     char text[24];
     snprintf(text, sizeof text, "%" PRId64, number);
@@ -73,7 +73,7 @@ static bool checksum_fits(const struct s3_put *self, const char *told)
     return strcmp(told, ours) == 0;
 }
 
-static enum s3_standing_kind judge(const struct s3_put *self, const struct s3_answer *answer)
+static enum s3_standing_kind judge(const struct s3_put *self, const struct object_answer *answer)
 {
     const struct s3_standing *standing = &self->standing;
     bool same_size = standing->size == self->request->size;
@@ -87,13 +87,13 @@ static enum s3_standing_kind judge(const struct s3_put *self, const struct s3_an
 
 /* Without the right to list a bucket S3 answers 403 for keys that aren't there. A conditional write needs not
  * know. */
-static bool may_go_on(const struct s3_put *self, const struct s3_answer *answer)
+static bool may_go_on(const struct s3_put *self, const struct object_answer *answer)
 {
     return self->reason == S3_PUT_FIRST && self->session.config.conditional_write &&
            s3_put_was(answer, 403, NULL);
 }
 
-static void on_looked(void *data, const struct s3_answer *answer, const struct error *err)
+static void on_looked(void *data, const struct object_answer *answer, const struct error *err)
 {
     struct s3_put *self = data;
     self->call = NULL;
@@ -118,16 +118,16 @@ static void on_looked(void *data, const struct s3_answer *answer, const struct e
 
 void s3_put_look_start(struct s3_put *self)
 {
-    static const struct sigv4_header mode = {"x-amz-checksum-mode", "ENABLED"};
-    struct s3_ask ask = {.operation = "HeadObject",
-                         .method = "HEAD",
-                         .key = self->request->key,
-                         .headers = &mode,
-                         .n_headers = s3_put_wants_crc32c(self) ? 1 : 0,
-                         .body_fd = -1,
-                         .sse_customer = self->session.sse_customer_key != NULL,
-                         .expect_etag = true,
-                         .done = on_looked};
+    static const struct object_header mode = {"x-amz-checksum-mode", "ENABLED"};
+    struct object_ask ask = {.operation = "HeadObject",
+                             .method = "HEAD",
+                             .key = self->request->key,
+                             .headers = &mode,
+                             .n_headers = s3_put_wants_crc32c(self) ? 1 : 0,
+                             .body_fd = -1,
+                             .customer_key = self->session.customer_key.base64 != NULL,
+                             .flags = S3_EXPECT_ETAG,
+                             .done = on_looked};
     s3_put_call(self, &ask);
 }
 
@@ -160,7 +160,7 @@ void s3_put_read_start(struct s3_put *self)
         self->waiting = true;
 }
 
-static void on_removed(void *data, const struct s3_answer *answer, const struct error *err)
+static void on_removed(void *data, const struct object_answer *answer, const struct error *err)
 {
     struct s3_put *self = data;
     (void)answer, (void)err; /* it stands as it was: the next attempt meets it, and says so */
@@ -171,11 +171,11 @@ static void on_removed(void *data, const struct s3_answer *answer, const struct 
 
 void s3_put_remove_start(struct s3_put *self)
 {
-    struct s3_ask ask = {.operation = "DeleteObject",
-                         .method = "DELETE",
-                         .key = self->request->key,
-                         .body_fd = -1,
-                         .done = on_removed};
+    struct object_ask ask = {.operation = "DeleteObject",
+                             .method = "DELETE",
+                             .key = self->request->key,
+                             .body_fd = -1,
+                             .done = on_removed};
     self->remove_wanted = false;
     s3_put_call(self, &ask);
 }

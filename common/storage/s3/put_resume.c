@@ -160,7 +160,7 @@ static int on_end(void *data, const char *path, struct error *err)
     return 0;
 }
 
-static int read_page(struct s3_put *self, const struct s3_answer *answer, struct page *page,
+static int read_page(struct s3_put *self, const struct object_answer *answer, struct page *page,
                      struct error *err)
 {
     static const struct xml_events events = {.on_start = on_start, .on_text = on_text, .on_end = on_end};
@@ -175,7 +175,7 @@ static int read_page(struct s3_put *self, const struct s3_answer *answer, struct
     return rc;
 }
 
-static void on_listed_parts(void *data, const struct s3_answer *answer, const struct error *err)
+static void on_listed_parts(void *data, const struct object_answer *answer, const struct error *err)
 {
     struct s3_put *self = data;
     struct error own = err ? *err : (struct error){0};
@@ -200,17 +200,17 @@ void s3_put_list_start(struct s3_put *self)
 {
     char marker[16];
     snprintf(marker, sizeof marker, "%" PRIu32, self->marker);
-    const struct sigv4_query query[] = {
+    const struct object_query query[] = {
         {"max-parts", "1000"}, {"part-number-marker", marker}, {"uploadId", self->upload_id}};
-    struct s3_ask ask = {.operation = "ListParts",
-                         .method = "GET",
-                         .key = self->request->key,
-                         .query = query,
-                         .n_query = 3,
-                         .body_fd = -1,
-                         /* S3 wants the key here where the upload has checksums */
-                         .sse_customer = self->session.sse_customer_key && s3_put_wants_crc32c(self),
-                         .expect_root = "ListPartsResult",
-                         .done = on_listed_parts};
+    struct object_ask ask = {.operation = "ListParts",
+                             .method = "GET",
+                             .key = self->request->key,
+                             .query = query,
+                             .n_query = 3,
+                             .body_fd = -1,
+                             /* S3 wants the key here where the upload has checksums */
+                             .customer_key = self->session.customer_key.base64 && s3_put_wants_crc32c(self),
+                             .expect_root = "ListPartsResult",
+                             .done = on_listed_parts};
     s3_put_call(self, &ask);
 }

@@ -57,7 +57,7 @@ void s3_put_sums_start(struct s3_put *self)
 }
 
 /* The store's own word for what it stored. */
-static bool proves(const struct s3_put *self, const struct s3_answer *answer)
+static bool proves(const struct s3_put *self, const struct object_answer *answer)
 {
     const struct http_response *response = answer->response;
     char ours[S3_PUT_BASE64_SIZE];
@@ -77,7 +77,7 @@ static bool proves(const struct s3_put *self, const struct s3_answer *answer)
            memcmp(etag + 1, ours, 2 * RANGE_MD5_BYTES) == 0;
 }
 
-static void on_put(void *data, const struct s3_answer *answer, const struct error *err)
+static void on_put(void *data, const struct object_answer *answer, const struct error *err)
 {
     struct s3_put *self = data;
     struct error own = err ? *err : (struct error){0};
@@ -107,17 +107,17 @@ void s3_put_single_start(struct s3_put *self)
     s3_put_headers_add_sum(&headers, self, crc, self->ready.md5);
     if (self->session.config.conditional_write)
         s3_put_headers_add(&headers, "If-None-Match", "*");
-    struct s3_ask ask = {.operation = "PutObject",
-                         .method = "PUT",
-                         .key = put->key,
-                         .headers = headers.items,
-                         .n_headers = headers.n,
-                         .payload_hash = put->sha256,
-                         .body_fd = put->source_fd,
-                         .body_size = put->size,
-                         .sse_customer = self->session.sse_customer_key != NULL,
-                         .bytes_sent = &self->request->bytes_done,
-                         .done = on_put};
+    struct object_ask ask = {.operation = "PutObject",
+                             .method = "PUT",
+                             .key = put->key,
+                             .headers = headers.items,
+                             .n_headers = headers.n,
+                             .payload_hash = put->sha256,
+                             .body_fd = put->source_fd,
+                             .body_size = put->size,
+                             .customer_key = self->session.customer_key.base64 != NULL,
+                             .bytes_sent = &self->request->bytes_done,
+                             .done = on_put};
     s3_put_call(self, &ask);
     s3_put_headers_deinit(&headers);
 }

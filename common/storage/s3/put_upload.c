@@ -121,7 +121,7 @@ static int on_text(void *data, const char *path, const char *text, size_t size, 
 }
 
 /* malloc'ed; NULL when the document hasn't got it. */
-static char *text_of(const struct s3_answer *answer, const char *path, bool empty_too)
+static char *text_of(const struct object_answer *answer, const char *path, bool empty_too)
 {
     static const struct xml_events events = {.on_text = on_text};
     const struct http_response *response = answer->response;
@@ -145,7 +145,7 @@ static void no_answer(struct s3_put *self, const char *operation)
 static bool create_again(struct s3_put *self, const struct error *err)
 {
     if (!err->retryable || err->code == ERROR_CANCELLED || ++self->creates >= MAX_CREATES ||
-        err->retry_after_ms > S3_CALL_MAX_WAIT_MS)
+        err->retry_after_ms > OBJECT_CALL_MAX_WAIT_MS)
         return false;
     int64_t ms = backoff_ms(self->creates, CREATE_BASE_MS, CREATE_CAP_MS, random_u64());
     self->strays_wanted = true;
@@ -153,7 +153,7 @@ static bool create_again(struct s3_put *self, const struct error *err)
     return true;
 }
 
-static void on_created(void *data, const struct s3_answer *answer, const struct error *err)
+static void on_created(void *data, const struct object_answer *answer, const struct error *err)
 {
     struct s3_put *self = data;
     self->call = NULL;
@@ -170,7 +170,7 @@ static void on_created(void *data, const struct s3_answer *answer, const struct 
 
 void s3_put_create_start(struct s3_put *self)
 {
-    static const struct sigv4_query query = {"uploads", NULL};
+    static const struct object_query query = {"uploads", NULL};
     struct s3_put_headers headers;
     struct error err = {0};
     if (s3_put_headers_init(&headers, self, &err)) {
@@ -181,19 +181,19 @@ void s3_put_create_start(struct s3_put *self)
         s3_put_headers_add(&headers, "x-amz-checksum-algorithm", "CRC32C");
         s3_put_headers_add(&headers, "x-amz-checksum-type", "FULL_OBJECT");
     }
-    struct s3_ask ask = {.operation = "CreateMultipartUpload",
-                         .method = "POST",
-                         .key = self->request->key,
-                         .query = &query,
-                         .n_query = 1,
-                         .headers = headers.items,
-                         .n_headers = headers.n,
-                         .body_fd = -1,
-                         .sse_customer = self->session.sse_customer_key != NULL,
-                         .expect_root = "InitiateMultipartUploadResult",
-                         .once = true,
-                         .fresh_connection = true,
-                         .done = on_created};
+    struct object_ask ask = {.operation = "CreateMultipartUpload",
+                             .method = "POST",
+                             .key = self->request->key,
+                             .query = &query,
+                             .n_query = 1,
+                             .headers = headers.items,
+                             .n_headers = headers.n,
+                             .body_fd = -1,
+                             .customer_key = self->session.customer_key.base64 != NULL,
+                             .expect_root = "InitiateMultipartUploadResult",
+                             .once = true,
+                             .fresh_connection = true,
+                             .done = on_created};
     s3_put_call(self, &ask);
     s3_put_headers_deinit(&headers);
 }
@@ -239,7 +239,7 @@ static void append_parts(struct strbuf *body, const struct s3_put *self)
     strbuf_puts(body, "</CompleteMultipartUpload>");
 }
 
-static void refuse_completion(struct s3_put *self, const struct s3_answer *answer, struct error *err)
+static void refuse_completion(struct s3_put *self, const struct object_answer *answer, struct error *err)
 {
     self->lost = s3_put_was(answer, 404, "NoSuchUpload");
     self->refused = !err->retryable && (s3_put_was(answer, 412, NULL) || s3_put_was(answer, 409, NULL));
@@ -254,7 +254,7 @@ static void refuse_completion(struct s3_put *self, const struct s3_answer *answe
     s3_put_fail(self, err);
 }
 
-static void on_completed(void *data, const struct s3_answer *answer, const struct error *err)
+static void on_completed(void *data, const struct object_answer *answer, const struct error *err)
 {
     struct s3_put *self = data;
     struct error own = err ? *err : (struct error){0};
@@ -278,7 +278,7 @@ static void on_completed(void *data, const struct s3_answer *answer, const struc
 
 void s3_put_complete_start(struct s3_put *self)
 {
-    const struct sigv4_query query = {"uploadId", self->upload_id};
+    const struct object_query query = {"uploadId", self->upload_id};
     struct s3_put_headers headers = {0};
     struct error err = {0};
     struct strbuf body;
@@ -302,26 +302,26 @@ void s3_put_complete_start(struct s3_put *self)
     }
     if (self->session.config.conditional_write)
         s3_put_headers_add(&headers, "If-None-Match", "*");
-    struct s3_ask ask = {.operation = "CompleteMultipartUpload",
-                         .method = "POST",
-                         .key = self->request->key,
-                         .query = &query,
-                         .n_query = 1,
-                         .headers = headers.items,
-                         .n_headers = headers.n,
-                         .body = self->complete_body,
-                         .body_fd = -1,
-                         .body_size = body.size,
-                         /* S3 wants the key here where the upload has checksums */
-                         .sse_customer = self->session.sse_customer_key && s3_put_wants_crc32c(self),
-                         .expect_root = "CompleteMultipartUploadResult",
-                         .done = on_completed};
+    struct object_ask ask = {.operation = "CompleteMultipartUpload",
+                             .method = "POST",
+                             .key = self->request->key,
+                             .query = &query,
+                             .n_query = 1,
+                             .headers = headers.items,
+                             .n_headers = headers.n,
+                             .body = self->complete_body,
+                             .body_fd = -1,
+                             .body_size = body.size,
+                             /* S3 wants the key here where the upload has checksums */
+                             .customer_key = self->session.customer_key.base64 && s3_put_wants_crc32c(self),
+                             .expect_root = "CompleteMultipartUploadResult",
+                             .done = on_completed};
     s3_put_call(self, &ask);
 }
 
 /* --- AbortMultipartUpload --- */
 
-static void on_aborted(void *data, const struct s3_answer *answer, const struct error *err)
+static void on_aborted(void *data, const struct object_answer *answer, const struct error *err)
 {
     struct s3_put *self = data;
     bool gone = err == NULL || (s3_put_was(answer, 404, NULL) && *answer->code);
@@ -338,15 +338,15 @@ static void on_aborted(void *data, const struct s3_answer *answer, const struct 
 void s3_put_abort_start(struct s3_put *self)
 {
     const char *id = self->doomed[self->n_doomed - 1];
-    const struct sigv4_query query = {"uploadId", id};
+    const struct object_query query = {"uploadId", id};
     bool old = self->old.upload_id && strcmp(self->old.upload_id, id) == 0;
-    struct s3_ask ask = {.operation = "AbortMultipartUpload",
-                         .method = "DELETE",
-                         .key = old ? self->old.key : self->request->key,
-                         .query = &query,
-                         .n_query = 1,
-                         .body_fd = -1,
-                         .done = on_aborted};
+    struct object_ask ask = {.operation = "AbortMultipartUpload",
+                             .method = "DELETE",
+                             .key = old ? self->old.key : self->request->key,
+                             .query = &query,
+                             .n_query = 1,
+                             .body_fd = -1,
+                             .done = on_aborted};
     s3_put_call(self, &ask);
     if (!self->waiting) { /* it couldn't be started */
         free(self->doomed[--self->n_doomed]);

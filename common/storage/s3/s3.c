@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "storage/object/key.h"
+#include "storage/object/task.h"
 #include "storage/s3/config.h"
 
 static int s3_check(const struct storage_location *location, const char *key, struct error *err)
@@ -21,12 +22,6 @@ static int s3_identify(const struct storage_location *location, char **ret_ident
     return rc;
 }
 
-static void s3_op_cancel(struct storage_op *op)
-{
-    struct s3_op *self = (struct s3_op *)op;
-    self->cancel(self);
-}
-
 static const char *const storage_types[] = {"s3", "minio", "spaces", "backblaze", NULL};
 
 const struct storage_driver storage_s3 = {
@@ -40,5 +35,5 @@ const struct storage_driver storage_s3 = {
     .stat_start = s3_stat_start,
     .delete_start = s3_delete_start,
     .list_start = s3_list_start,
-    .op_cancel = s3_op_cancel,
+    .op_cancel = object_op_cancel,
 };

@@ -285,13 +285,13 @@ static void strays_of_exactly_this_key(void **state)
 {
     (void)state;
     struct world *world = world_open(NULL, false);
-    static const struct sigv4_query uploads = {"uploads", NULL};
-    const struct s3_ask create = {.operation = "CreateMultipartUpload",
-                                  .method = "POST",
-                                  .key = KEY ".other",
-                                  .query = &uploads,
-                                  .n_query = 1,
-                                  .body_fd = -1};
+    static const struct object_query uploads = {"uploads", NULL};
+    const struct object_ask create = {.operation = "CreateMultipartUpload",
+                                      .method = "POST",
+                                      .key = KEY ".other",
+                                      .query = &uploads,
+                                      .n_query = 1,
+                                      .body_fd = -1};
     struct call_outcome o = run_call(world, &create);
     assert_int_equal(o.err.code, 0);
     free(o.body);
