@@ -139,8 +139,6 @@ int azure_request_build(const struct azure_session *session, const struct object
         strbuf_putc(&ret->url, ask->n_query > 0 ? '&' : '?');
         strbuf_puts(&ret->url, credentials->sas);
     }
-    if (rc == 0)
-        rc = object_request_finish(ret, err);
     if (rc < 0)
         object_request_deinit(ret);
     return rc;

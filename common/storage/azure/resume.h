@@ -1,8 +1,8 @@
 /*
  * resume_state of an upload in blocks, JSON: under which name an earlier attempt has sent blocks. Pure.
  *
- *   {"uncommitted": "0123...ef" | null, "endpoint": ..., "account": ..., "container": ..., "key": ...,
- *    "sha256": ..., "size": ..., "part_size": 0 = the default plan}
+ *   {"uncommitted": "0123...ef" | null, "endpoint": ..., "container": ..., "key": ..., "sha256": ...,
+ *    "size": ..., "part_size": 0 = the default plan}
  *
  * uncommitted: what the ids of the blocks begin with (block_id.h), recorded before the first one is sent;
  * which blocks there are, and of which bytes, the store's list proves. The member's name is what list_start
@@ -20,7 +20,7 @@
 
 struct azure_resume {
     const char *session; /* NULL = an intent only */
-    const char *endpoint, *account, *container, *key, *sha256;
+    const char *endpoint, *container, *key, *sha256;
     uint64_t size, part_size;
     json_t *json; /* owns the strings above */
 };
