@@ -5,7 +5,7 @@
 #include <strings.h>
 
 #include "auth/aws_environment.h"
-#include "auth/aws_file.h"
+#include "auth/small_file.h"
 
 static bool is_allowed_ipv4(const char *host)
 {
@@ -93,11 +93,11 @@ static int add_authorization(struct service_request *request, struct error *err)
     const char *given = aws_environment(AWS_CONTAINER_AUTHORIZATION_TOKEN);
     char *token;
     if (file) {
-        int rc = aws_file_read_token(file, &token, err);
+        int rc = small_file_read_token(file, &token, err);
         if (rc)
             return rc;
         strbuf_puts(service_request_add_header(request, "Authorization"), token);
-        aws_file_free(token, strlen(token));
+        small_file_free(token, strlen(token));
         return 0;
     }
     if (given && has_control(given))

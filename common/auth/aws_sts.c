@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "auth/aws_endpoint.h"
-#include "auth/aws_file.h"
 #include "auth/sigv4.h"
+#include "auth/small_file.h"
 
 static void add_field(struct strbuf *body, const char *name, const char *value)
 {
@@ -34,13 +34,13 @@ int aws_sts_prepare_web_identity(struct service_request *request, const struct a
     char *token;
     int rc = prepare(request, "AssumeRoleWithWebIdentity", role, region, err);
     if (rc == 0)
-        rc = aws_file_read_token(token_file, &token, err);
+        rc = small_file_read_token(token_file, &token, err);
     if (rc) {
         error_context(err, "web identity");
         return rc;
     }
     add_field(&request->body, "WebIdentityToken", token);
-    aws_file_free(token, strlen(token));
+    small_file_free(token, strlen(token));
     return 0;
 }
 

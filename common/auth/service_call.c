@@ -12,6 +12,7 @@
 #include "base/random.h"
 
 enum { URL_MAX = 4096, BODY_MAX = 128 * 1024, HEADER_MAX = 40 * 1024, ANSWER_MAX = 256 * 1024 };
+enum { PATIENCE_MS = 30 * 1000 }; /* for what a service wishes to be left alone */
 
 enum call_state { CALL_WAITING, CALL_ASKING, CALL_ENDING };
 
@@ -22,7 +23,7 @@ struct service_call {
     enum call_state state;
     struct http_request *http;
     struct service_request request;
-    int tried;
+    int tried, silent;
     bool cancelled;
     int rc;
     struct error err;
@@ -147,6 +148,21 @@ static void on_timer(uv_timer_t *timer)
         end(call, rc);
 }
 
+static bool may_try_again(const struct service_call *call)
+{
+    return call->err.retryable && call->err.retry_after_ms <= PATIENCE_MS && call->tried < call->ask.tries &&
+           (call->ask.silent_tries == 0 || call->silent < call->ask.silent_tries);
+}
+
+static uint64_t delay_ms(const struct service_call *call)
+{
+    int64_t delay = call->ask.delay_ms;
+    for (int i = 1; i < call->tried && delay < call->ask.delay_max_ms; i++)
+        delay = 2 * delay < call->ask.delay_max_ms ? 2 * delay : call->ask.delay_max_ms;
+    uint64_t jittered = (uint64_t)delay / 2 + random_u64() % ((uint64_t)delay + 1);
+    return jittered + (uint64_t)call->err.retry_after_ms;
+}
+
 static void on_response(void *data, const struct http_response *response, const struct error *err)
 {
     struct service_call *call = data;
@@ -156,18 +172,18 @@ static void on_response(void *data, const struct http_response *response, const 
         rc = call->ask.answer(call->ask.data, response, &call->err);
     else {
         call->err = *err;
+        call->silent++;
         rc = err->code;
         error_context(&call->err, "%s", call->what);
     }
     if (call->cancelled)
         rc = error_set(&call->err, ERROR_CANCELLED, true, "%s: cancelled", call->what);
-    if (rc == 0 || call->cancelled || !call->err.retryable || call->tried >= call->ask.tries) {
+    if (rc == 0 || call->cancelled || !may_try_again(call)) {
         end(call, rc);
         return;
     }
     call->state = CALL_WAITING;
-    uint64_t delay_ms = (uint64_t)call->ask.delay_ms;
-    uv_timer_start(&call->timer, on_timer, delay_ms / 2 + random_u64() % (delay_ms + 1), 0);
+    uv_timer_start(&call->timer, on_timer, delay_ms(call), 0);
 }
 
 /* ---- from outside ---- */

@@ -31,9 +31,11 @@ struct service_call;
 
 struct service_call_ask {
     struct http_client *http;
-    const char *what;                             /* for messages, copied: "STS" */
-    int tries;                                    /* in all; more than one only for what may be asked again */
-    int64_t delay_ms;                             /* between them, about */
+    const char *what; /* for messages, copied: "STS" */
+    int tries;        /* in all; more than one only for what may be asked again */
+    int silent_tries; /* of those, may end without an answer (nobody there, time-out); 0 = all */
+    int64_t delay_ms; /* between them, about; doubled for each up to delay_max_ms (0: not doubled) */
+    int64_t delay_max_ms;
     int64_t connect_timeout_ms, total_timeout_ms; /* of one try */
     enum http_proxy proxy;
     const char *ca_file; /* PEM, copied; NULL = the system's */
@@ -42,7 +44,7 @@ struct service_call_ask {
     /* Adds headers to what was prepared; NULL: the question isn't signed. */
     int (*sign)(void *data, struct service_request *request, struct error *err);
     /* Takes an answer of any HTTP status: 0, or an error; a retryable one is asked again while there are
-     * tries. */
+     * tries: not before its retry_after_ms, and not at all when that is over 30 s. */
     int (*answer)(void *data, const struct http_response *response, struct error *err);
     /* Exactly once, from the loop, never before return of service_call_start; err NULL: an answer was taken.
      * Nothing of the call is left then. */

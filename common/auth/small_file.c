@@ -1,4 +1,4 @@
-#include "auth/aws_file.h"
+#include "auth/small_file.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 
 enum { TOKEN_MAX = 32 * 1024 };
 
-int aws_file_read(const char *path, size_t max, char **ret, size_t *ret_size, struct error *err)
+int small_file_read(const char *path, size_t max, char **ret, size_t *ret_size, struct error *err)
 {
     struct stat st;
     int fd = -1;
@@ -32,7 +32,7 @@ int aws_file_read(const char *path, size_t max, char **ret, size_t *ret_size, st
         rc = error_set(err, ERROR_IO, true, "%.300s: grew while it was read", path);
     close(fd);
     if (rc) {
-        aws_file_free(bytes, size);
+        small_file_free(bytes, size);
         return rc;
     }
     bytes[n] = '\0';
@@ -41,7 +41,7 @@ int aws_file_read(const char *path, size_t max, char **ret, size_t *ret_size, st
     return 0;
 }
 
-void aws_file_free(char *bytes, size_t size)
+void small_file_free(char *bytes, size_t size)
 {
     if (bytes == NULL)
         return;
@@ -49,11 +49,11 @@ void aws_file_free(char *bytes, size_t size)
     free(bytes);
 }
 
-int aws_file_read_token(const char *path, char **ret, struct error *err)
+int small_file_read_token(const char *path, char **ret, struct error *err)
 {
     char *bytes;
     size_t size;
-    int rc = aws_file_read(path, TOKEN_MAX, &bytes, &size, err);
+    int rc = small_file_read(path, TOKEN_MAX, &bytes, &size, err);
     if (rc)
         return rc;
     size_t from = 0, end = size;
@@ -68,7 +68,7 @@ int aws_file_read_token(const char *path, char **ret, struct error *err)
     if (rc == 0 && from == end)
         rc = error_set(err, ERROR_INPUT, true, "%.300s: no token in it", path);
     if (rc) {
-        aws_file_free(bytes, size);
+        small_file_free(bytes, size);
         return rc;
     }
     memmove(bytes, bytes + from, end - from);
