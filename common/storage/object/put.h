@@ -321,5 +321,5 @@ void object_put_doom(struct object_put *put, const char *upload_id);
 
 /* CRC32C of the whole: of the staging pass, of SUMS, of all parts. false: not known (yet). */
 bool object_put_crc32c(const struct object_put *put, uint32_t *ret);
-/* MD5 of the whole: of SUMS, or with whole_md5 once all parts are done. */
+/* MD5 of the whole: of the staging pass, of SUMS, or with whole_md5 once all parts are done. */
 bool object_put_md5(const struct object_put *put, unsigned char ret[RANGE_MD5_BYTES]);

@@ -136,9 +136,11 @@ bool object_put_crc32c(const struct object_put *self, uint32_t *ret)
 
 bool object_put_md5(const struct object_put *self, unsigned char ret[RANGE_MD5_BYTES])
 {
+    const struct part_digests *digests = self->request->part_digests;
+    bool staged = digests && digests->total == self->request->size && digests->has_md5;
     bool first = sent_as_one(self) && (self->first_known & RANGE_MD5);
-    if (!first && !self->md5_known)
+    if (!staged && !first && !self->md5_known)
         return false;
-    memcpy(ret, first ? self->first_sums.md5 : self->md5_sum, RANGE_MD5_BYTES);
+    memcpy(ret, staged ? digests->md5 : first ? self->first_sums.md5 : self->md5_sum, RANGE_MD5_BYTES);
     return true;
 }
