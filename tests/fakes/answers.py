@@ -2,11 +2,9 @@
 
 import time
 
-from fakes.s3_checks import S3Error
-
 
 class Answers:
-    """The part of s3_exchange.Exchange that a rule's action may take the sending over to: deliver_<action>()."""
+    """The part of an exchange that a rule's action may take the sending over to: deliver_<action>()."""
 
     def deliver_drop_answer(self, response, head_only):
         self.connection.reset() if self.rule["reset"] else self.connection.cut()
@@ -37,7 +35,7 @@ class Answers:
                 time.sleep(pause)
 
     def deliver_truncate(self, response, head_only):
-        """Whole as HTTP, half as XML."""
+        """Whole as HTTP, half as XML or JSON."""
         body = b"".join(response.pieces())
         keep = self.rule["bytes"] if self.rule["bytes"] is not None else len(body) // 2
         response.body = body[:keep]
@@ -54,14 +52,6 @@ class Answers:
         piece = piece * (1 + 16384 // len(piece))
         while True:
             self.connection.send(piece)
-
-    def deliver_error_in_200(self, response, head_only):
-        error = self._error(S3Error(200, self.rule["code"], self.rule["message"]))
-        declaration, _, rest = error.body.partition(b"\n")
-        response.body = declaration + b"\n" + b" " * self.rule["spaces"] + rest
-        response.headers["Content-Type"] = "application/xml"
-        self.entry["code"] = self.rule["code"]
-        self.connection.send_response(response, head_only, self.close)
 
     def deliver_alter(self, response, head_only):
         """A correct answer with something changed: a status, headers (null takes one away), words of the body."""
