@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/sigv4.h"
 #include "base/clock.h"
+#include "base/percent.h"
 #include "storage/azure/errors.h"
 #include "storage/azure/put.h"
 #include "storage/object/stat.h"
@@ -33,9 +33,9 @@ static int encode_tags(struct azure_put *self, const json_t *tags, struct error 
     {
         if (text.size)
             strbuf_putc(&text, '&');
-        sigv4_encode(&text, name, false);
+        percent_encode(&text, name, strlen(name), false);
         strbuf_putc(&text, '=');
-        sigv4_encode(&text, json_string_value(value), false);
+        percent_encode(&text, json_string_value(value), json_string_length(value), false);
     }
     self->tags = text.failed ? NULL : strdup(strbuf_cstr(&text));
     strbuf_deinit(&text);

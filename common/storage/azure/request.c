@@ -6,8 +6,8 @@
 #include <strings.h>
 
 #include "auth/azure_shared_key.h"
-#include "auth/sigv4.h"
 #include "base/civil.h"
+#include "base/percent.h"
 
 #define AUTHORIZATION_MAX 256
 #define OWN_HEADERS 8 /* those that aren't the ask's */
@@ -65,10 +65,10 @@ static void append_url(struct strbuf *url, const struct azure_session *session, 
 {
     strbuf_puts(url, session->config.base_url);
     strbuf_putc(url, '/');
-    sigv4_encode(url, session->config.container, false);
+    percent_encode(url, session->config.container, strlen(session->config.container), false);
     if (ask->key) {
         strbuf_putc(url, '/');
-        sigv4_encode(url, ask->key, true);
+        percent_encode(url, ask->key, strlen(ask->key), true);
     }
 }
 
