@@ -50,7 +50,7 @@ def store(request):
 
 @pytest.fixture
 def container(store):
-    return store.container(f"container-{next(_numbers)}")
+    return store.container(f"same-{next(_numbers)}")
 
 
 def refused(status, code, call, *arguments):
