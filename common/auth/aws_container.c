@@ -5,7 +5,7 @@
 #include <strings.h>
 
 #include "auth/aws_environment.h"
-#include "auth/aws_file.h"
+#include "auth/small_file.h"
 
 static bool is_allowed_ipv4(const char *host)
 {
@@ -87,31 +87,31 @@ static bool has_control(const char *text)
     return false;
 }
 
-static int add_authorization(struct aws_call_request *request, struct error *err)
+static int add_authorization(struct service_request *request, struct error *err)
 {
     const char *file = aws_environment(AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE);
     const char *given = aws_environment(AWS_CONTAINER_AUTHORIZATION_TOKEN);
     char *token;
     if (file) {
-        int rc = aws_file_read_token(file, &token, err);
+        int rc = small_file_read_token(file, &token, err);
         if (rc)
             return rc;
-        strbuf_puts(aws_call_add_header(request, "Authorization"), token);
-        aws_file_free(token, strlen(token));
+        strbuf_puts(service_request_add_header(request, "Authorization"), token);
+        small_file_free(token, strlen(token));
         return 0;
     }
     if (given && has_control(given))
         return error_set(err, ERROR_INPUT, false,
                          "AWS_CONTAINER_AUTHORIZATION_TOKEN: a control character in it");
     if (given)
-        strbuf_puts(aws_call_add_header(request, "Authorization"), given);
+        strbuf_puts(service_request_add_header(request, "Authorization"), given);
     return 0;
 }
 
-int aws_container_prepare(struct aws_call_request *request, struct error *err)
+int aws_container_prepare(struct service_request *request, struct error *err)
 {
     request->method = "GET";
-    strbuf_puts(aws_call_add_header(request, "Accept"), "application/json");
+    strbuf_puts(service_request_add_header(request, "Accept"), "application/json");
     int rc = write_url(&request->url, err);
     return rc ? rc : add_authorization(request, err);
 }

@@ -14,8 +14,8 @@
 
 #include "auth/access.h"
 #include "base/settings.h"
-#include "storage/s3/call.h"
-#include "storage/s3/learned.h"
+#include "storage/object/learned.h"
+#include "storage/s3/protocol.h"
 
 static struct {
     pid_t pid;
@@ -122,8 +122,8 @@ static inline void fake_rule(const char *rule)
 static inline void fake_reset(void)
 {
     fake_tell("POST", "/reset", NULL);
-    s3_learned_forget();
-    s3_call_set_backoff(1, 4);
+    object_learned_forget();
+    object_call_set_backoff(1, 4);
 }
 
 /* Requests of this operation so far; NULL = all. */
@@ -219,7 +219,7 @@ struct call_outcome {
     struct error err;
 };
 
-static inline void on_call(void *data, const struct s3_answer *answer, const struct error *err)
+static inline void on_call(void *data, const struct object_answer *answer, const struct error *err)
 {
     struct call_outcome *o = data;
     o->done++;
@@ -238,33 +238,33 @@ static inline void on_call(void *data, const struct s3_answer *answer, const str
 }
 
 /* The body is to be freed. */
-static inline struct call_outcome run_call(struct world *world, const struct s3_ask *ask)
+static inline struct call_outcome run_call(struct world *world, const struct object_ask *ask)
 {
     struct call_outcome o = {0};
     struct s3_session session;
-    struct s3_call *call;
-    struct s3_ask own = *ask;
+    struct object_call *call;
+    struct object_ask own = *ask;
     own.done = on_call;
     own.data = &o;
-    if (s3_session_init(&session, &world->loop, &world->location, &o.err) < 0)
+    if (object_session_init(&session.base, &s3_protocol, &world->loop, &world->location, &o.err) < 0)
         fail_msg("%s", o.err.message);
-    int rc = s3_call_start(&session, &own, &call, &o.err);
+    int rc = object_call_start(&session.base, &own, &call, &o.err);
     assert_int_equal(o.done, 0);
     if (rc == 0)
         world_run(world, &o.done);
-    s3_session_deinit(&session);
+    object_session_deinit(&session.base);
     return o;
 }
 
 /* Puts data under key in the world's bucket. */
 static inline void fake_put(struct world *world, const char *key, const void *data, size_t size)
 {
-    const struct s3_ask ask = {.operation = "PutObject",
-                               .method = "PUT",
-                               .key = key,
-                               .body = data,
-                               .body_fd = -1,
-                               .body_size = size};
+    const struct object_ask ask = {.operation = "PutObject",
+                                   .method = "PUT",
+                                   .key = key,
+                                   .body = data,
+                                   .body_fd = -1,
+                                   .body_size = size};
     struct call_outcome o = run_call(world, &ask);
     if (o.err.code)
         fail_msg("%s", o.err.message);

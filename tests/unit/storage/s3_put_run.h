@@ -29,7 +29,7 @@ struct put_run {
     bool without_save;
     bool check_order;            /* of a new upload's first saves */
     int stale_save;              /* this save (from 1) finds the row taken over; 0 = none */
-    int cancel_in;               /* enum s3_put_state, -1 = at once after the start, 0 = never */
+    int cancel_in;               /* enum object_put_state, -1 = at once after the start, 0 = never */
     void (*on_save)(int number); /* called in the middle of a save */
 
     /* what came of it */
@@ -52,9 +52,9 @@ static inline void on_save_answered(uv_timer_t *timer)
 {
     struct put_run *run = timer->data;
     void (*saved)(void *arg, bool ours) = run->saved_cb;
-    const struct s3_put *self = (const struct s3_put *)run->op;
+    const struct object_put *self = (const struct object_put *)run->op;
     if (run->check_order && run->saves <= 2) /* nothing goes on before it is recorded */
-        assert_int_equal(self->state, run->saves == 1 ? S3_PUT_INTENT : S3_PUT_RECORD);
+        assert_int_equal(self->state, run->saves == 1 ? OBJECT_PUT_INTENT : OBJECT_PUT_RECORD);
     run->saved_cb = NULL;
     saved(run->saved_arg, run->saves != run->stale_save);
 }
@@ -93,7 +93,7 @@ static inline void on_run_done(struct storage_put *put, const struct storage_put
 static inline void on_run_idle(uv_idle_t *idle)
 {
     struct put_run *run = idle->data;
-    struct s3_put *self = (struct s3_put *)run->op;
+    struct object_put *self = (struct object_put *)run->op;
     if (self == NULL || (int)self->state != run->cancel_in)
         return;
     bool busy = self->waiting || self->saving || self->n_sending > 0;
@@ -108,7 +108,7 @@ static inline void setup_fake(void)
 {
     fake_reset();
     fake_tell("POST", "/settings", "{\"min_part_size\": 1}");
-    s3_put_set_part_size(PART);
+    object_put_set_part_size(PART);
 }
 
 /* The same for cmocka, before each test. */

@@ -65,7 +65,7 @@ static void setup_s3(const struct place *place)
     json_error_t at;
     fake_reset();
     fake_tell("POST", "/settings", "{\"min_part_size\": 1}");
-    s3_put_set_part_size(S3_PART);
+    object_put_set_part_size(S3_PART);
     location.config = json_pack_ex(&at, 0, "{s:o, s:s}", "endpoint",
                                    json_sprintf("%s://localhost:%d", place->https ? "https" : "http",
                                                 place->https ? fake.https : fake.http),

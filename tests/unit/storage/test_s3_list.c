@@ -91,14 +91,14 @@ static void deletes(void **state)
 /* Begins an upload under key: its id. */
 static void begin_upload(struct world *world, const char *key, char id[128])
 {
-    static const struct sigv4_query query[] = {{"uploads", NULL}};
-    const struct s3_ask ask = {.operation = "CreateMultipartUpload",
-                               .method = "POST",
-                               .key = key,
-                               .query = query,
-                               .n_query = 1,
-                               .body_fd = -1,
-                               .expect_root = "InitiateMultipartUploadResult"};
+    static const struct object_query query[] = {{"uploads", NULL}};
+    const struct object_ask ask = {.operation = "CreateMultipartUpload",
+                                   .method = "POST",
+                                   .key = key,
+                                   .query = query,
+                                   .n_query = 1,
+                                   .body_fd = -1,
+                                   .expect_root = "InitiateMultipartUploadResult"};
     struct call_outcome o = run_call(world, &ask);
     if (o.err.code)
         fail_msg("%s", o.err.message);
