@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "storage/gcs/gcs.h"
 #include "storage/posix/posix.h"
 #include "storage/s3/s3.h"
 
@@ -15,7 +16,7 @@ static const struct {
     {"local", &storage_posix}, {"local_external", &storage_posix},
     {"s3", &storage_s3},       {"minio", &storage_s3},
     {"spaces", &storage_s3},   {"backblaze", &storage_s3},
-    {"azure_blob", NULL},      {"gcs", NULL},
+    {"azure_blob", NULL},      {"gcs", &storage_gcs},
 };
 
 static const struct storage_driver *override;
@@ -58,7 +59,7 @@ int storage_driver_find(const char *storage_type, const struct storage_driver **
         if (registry[i].driver == NULL)
             return error_set(err, ERROR_UNSUPPORTED, false,
                              "storage type '%s' is known, but this version has no driver for it yet; local, "
-                             "local_external, s3, minio, spaces and backblaze can be used",
+                             "local_external, s3, minio, spaces, backblaze and gcs can be used",
                              storage_type);
         *ret_driver = registry[i].driver;
         return 0;
