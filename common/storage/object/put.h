@@ -239,6 +239,9 @@ struct object_put {
     struct part_plan plan;
     struct object_part *parts; /* [plan.count], number - 1 */
     bool completed;            /* the store has said so; list may set it */
+    /* Set by create: what encode tells doesn't name the upload, so that no later attempt can take it up:
+     * however this one ends, it is aborted. */
+    bool unrecorded;
 
     /* --- private --- */
     enum object_put_state state;
@@ -246,6 +249,8 @@ struct object_put {
     bool waiting;     /* call, sub or sums is under way, or pausing */
     bool pausing;     /* the timer ends it */
     bool again;       /* the state's hook goes on */
+    bool soon;        /* the timer answers with soon_outcome */
+    enum object_put_outcome soon_outcome;
     bool stale;       /* the row is someone else's */
     bool ending;      /* success or err is decided: only tidying up is left */
     struct error err; /* the first failure */
@@ -311,6 +316,8 @@ void object_put_part_answered(struct object_put_sender *sender, enum object_put_
 void object_put_looked(struct object_put *put, const struct object_put_seen *seen); /* NULL = nothing there */
 /* From transfer, instead of a request: it is called again in ms. */
 void object_put_pause(struct object_put *put, int64_t ms);
+/* From list and abort, instead of a request, where none needs to be made: OK or LOST, from the loop. */
+void object_put_answer_soon(struct object_put *put, enum object_put_outcome outcome);
 /* From create and name. ERROR_SYSTEM. */
 int object_put_set_upload(struct object_put *put, const char *upload_id, struct error *err);
 void object_put_part_listed(struct object_put *put, const struct object_part_listed *listed);

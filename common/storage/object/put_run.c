@@ -28,6 +28,11 @@ static void on_timer(uv_timer_t *timer)
     struct object_put *self = timer->data;
     self->waiting = self->waiting && !self->pausing;
     self->pausing = false;
+    if (self->soon) {
+        self->soon = false;
+        object_put_answered(self, self->soon_outcome, NULL);
+        return;
+    }
     if (self->state == OBJECT_PUT_PARTS)
         object_put_parts_progress(self);
     if (self->state == OBJECT_PUT_TRANSFER)
@@ -46,6 +51,13 @@ void object_put_pause(struct object_put *self, int64_t ms)
 {
     self->again = true;
     object_put_wait(self, ms);
+}
+
+void object_put_answer_soon(struct object_put *self, enum object_put_outcome outcome)
+{
+    self->soon = true;
+    self->soon_outcome = outcome;
+    uv_timer_start(&self->timer, on_timer, 0, 0);
 }
 
 int object_put_call(struct object_put *self, struct object_ask *ask, struct error *err)
