@@ -43,9 +43,10 @@ void access_close(struct access *access, void (*on_closed)(void *data), void *da
         return;
     access->on_closed = on_closed;
     access->data = data;
-    access->open_parts = 3;
+    access->open_parts = 4;
     secrets_close(access->secrets, on_part_closed, access);
     aws_credentials_cache_close(access->aws, on_part_closed, access);
+    azure_credentials_cache_close(access->azure, on_part_closed, access);
     google_credentials_cache_close(access->google, on_part_closed, access);
 }
 
@@ -60,11 +61,14 @@ static int open_parts(struct access *access, const struct settings *settings, st
     if (rc == 0)
         rc = aws_credentials_cache_new(access->loop, access->http, access->secrets, &access->aws, err);
     if (rc == 0)
+        rc = azure_credentials_cache_new(access->loop, access->http, access->secrets, &access->azure, err);
+    if (rc == 0)
         rc = google_credentials_cache_new(access->loop, access->http, access->secrets, &access->google, err);
     if (rc == 0) {
         secrets_set_aws(access->secrets, access->aws);
         return 0;
     }
+    azure_credentials_cache_close(access->azure, NULL, NULL);
     aws_credentials_cache_close(access->aws, NULL, NULL);
     secrets_close(access->secrets, NULL, NULL);
     http_client_close(access->http, NULL, NULL);

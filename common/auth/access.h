@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "auth/aws_credentials.h"
+#include "auth/azure_credentials.h"
 #include "auth/google_credentials.h"
 #include "auth/keyring.h"
 #include "auth/secrets.h"
@@ -19,6 +20,7 @@ struct access {
     struct http_client *http;
     struct secrets *secrets;
     struct aws_credentials_cache *aws;
+    struct azure_credentials_cache *azure;
     struct google_credentials_cache *google;
     struct keyring *keyring; /* may be empty */
     char *keyring_refs;      /* BM_ENCRYPTION_KEY_REF */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/crc64.h"
 #include "storage/part_digests.h"
 
 #define BUFFER_SIZE ((size_t)128 << 10)
@@ -35,6 +36,8 @@ static void feed(struct range_digest *range, const void *data, size_t size)
         digest_update(range->sha256, data, size);
     if (range->wanted & RANGE_CRC32C)
         range->sums.crc32c = part_crc32c(range->sums.crc32c, data, size);
+    if (range->wanted & RANGE_CRC64)
+        range->sums.crc64 = crc64_nvme(range->sums.crc64, data, size);
     if (range->wanted & RANGE_MD5)
         feed_md5(range->md5, data, size);
     if (range->whole)

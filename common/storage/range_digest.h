@@ -14,12 +14,13 @@
 
 #define RANGE_MD5_BYTES 16
 
-enum range_sum { RANGE_SHA256 = 1 << 0, RANGE_MD5 = 1 << 1, RANGE_CRC32C = 1 << 2 };
+enum range_sum { RANGE_SHA256 = 1 << 0, RANGE_MD5 = 1 << 1, RANGE_CRC32C = 1 << 2, RANGE_CRC64 = 1 << 3 };
 
 struct range_sums {
     unsigned char sha256[DIGEST_SHA256_BYTES];
     unsigned char md5[RANGE_MD5_BYTES];
     uint32_t crc32c;
+    uint64_t crc64; /* NVME's, base/crc64.h */
 };
 
 /* Embedded in its owner; zeroed before the first use. */

@@ -218,14 +218,18 @@ struct object_put {
     bool single;      /* one request; else object_put_plan_parts (a), or a stream (b) */
     bool conditional; /* the writes carry the create-only condition. false: the key is looked at before */
     bool read_back;
-    int parallel; /* parts at once, 1 to OBJECT_PUT_MAX_PARALLEL */
-    unsigned
-        first_wanted;   /* enum range_sum: computed of the whole before single or transfer. With RANGE_SHA256
-                           it is compared with what was promised: wanted where the store doesn't check ours */
-    unsigned part_sums; /* enum range_sum: computed of each part before it is sent. Where the staging pass's
-                           digests hold the same, they are compared */
-    bool whole_md5;     /* parts: MD5 of the whole is computed beside, for complete (object_put_md5) */
+    int parallel;       /* parts at once, 1 to OBJECT_PUT_MAX_PARALLEL */
     bool strays_wanted; /* uploads of the key that nobody knows the name of are looked for, and aborted */
+
+    /* --- set by init, or changed by a look before anything is sent (it may tell what the store can do) ---
+     */
+    /* enum range_sum: computed of the whole before single or transfer. With RANGE_SHA256 it is compared with
+     * what was promised: wanted where the store doesn't check ours. */
+    unsigned first_wanted;
+    /* enum range_sum: computed of each part before it is sent. Where the staging pass's digests hold the
+     * same, they are compared. */
+    unsigned part_sums;
+    bool whole_md5; /* parts: MD5 of the whole is computed beside, for complete (object_put_md5) */
 
     /* --- read by hooks --- */
     enum object_put_reason reason;   /* of look */
@@ -328,5 +332,5 @@ void object_put_doom(struct object_put *put, const char *upload_id);
 
 /* CRC32C of the whole: of the staging pass, of SUMS, of all parts. false: not known (yet). */
 bool object_put_crc32c(const struct object_put *put, uint32_t *ret);
-/* MD5 of the whole: of SUMS, or with whole_md5 once all parts are done. */
+/* MD5 of the whole: of the staging pass, of SUMS, or with whole_md5 once all parts are done. */
 bool object_put_md5(const struct object_put *put, unsigned char ret[RANGE_MD5_BYTES]);

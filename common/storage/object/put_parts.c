@@ -99,6 +99,7 @@ static bool check_part(struct object_put *self, uint32_t number, unsigned wanted
     bool differs =
         digest &&
         (((wanted & RANGE_CRC32C) && sums->crc32c != digest->crc32c) ||
+         ((wanted & RANGE_CRC64) && sums->crc64 != digest->crc64) ||
          ((wanted & RANGE_SHA256) && memcmp(sums->sha256, digest->sha256, sizeof digest->sha256) != 0));
     if (!differs)
         return true;
@@ -165,7 +166,7 @@ static void hash_next(struct object_put *self)
     if (part->state == OBJECT_PART_LISTED)
         self->sums.wanted |= part->told;
     if (part->state == OBJECT_PART_DONE)
-        self->sums.wanted &= RANGE_CRC32C;
+        self->sums.wanted &= RANGE_CRC32C | RANGE_CRC64;
     if (range_digest_start(&self->sums, &err))
         object_put_fail(self, &err);
     else
@@ -222,9 +223,10 @@ static void send_part(struct object_put *self, struct object_put_sender *sender,
         known.sums = *sums;
     }
     if (digest) {
-        known.known |= RANGE_SHA256 | RANGE_CRC32C;
+        known.known |= RANGE_SHA256 | RANGE_CRC32C | RANGE_CRC64;
         memcpy(known.sums.sha256, digest->sha256, sizeof known.sums.sha256);
         known.sums.crc32c = part->crc32c = digest->crc32c;
+        known.sums.crc64 = digest->crc64;
     }
     sender->put = self;
     sender->number = number;

@@ -15,7 +15,6 @@
 
 /* S3's own limits */
 #define S3_MIN (5 * MIB)
-#define AZURE_MAX (4000 * MIB)
 #define S3_MAX (5 * GIB)
 #define DEFAULT_HOLDS ((UINT64_C(1000) * 16 * 255 + UINT64_C(2000) * 4096) * MIB)
 
@@ -86,8 +85,8 @@ static void default_gives_way(void **state)
         {100 * MIB, 20 * MIB, S3_MAX, 10000, 20 * MIB},
         {100 * MIB, MIB, 8 * MIB, 10000, 8 * MIB},
         {49000 * MIB, S3_MIN, 16 * MIB, 10000, 16 * MIB},
-        {DEFAULT_HOLDS + 1, 0, AZURE_MAX, 50000, 246 * MIB}, /* beyond the default plan's 10,000 */
-        {50000 * AZURE_MAX, 0, AZURE_MAX, 50000, AZURE_MAX},
+        {100000 * GIB, 1, 4000 * MIB, 50000, 2048 * MIB}, /* Azure */
+        {4000 * GIB, 1, 4000 * MIB, 50000, 82 * MIB},     /* the default's largest parts are too large */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct part_plan plan;

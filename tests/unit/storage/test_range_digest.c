@@ -1,5 +1,6 @@
 #include "harness.h"
 
+#include "base/crc64.h"
 #include "storage/part_digests.h"
 #include "storage/range_digest.h"
 
@@ -55,7 +56,7 @@ static void sums_of_a_range(void **state)
         struct run run = {.range = {.fd = a.fd,
                                     .offset = ranges[i][0],
                                     .size = size,
-                                    .wanted = RANGE_SHA256 | RANGE_MD5 | RANGE_CRC32C,
+                                    .wanted = RANGE_SHA256 | RANGE_MD5 | RANGE_CRC32C | RANGE_CRC64,
                                     .whole = digest_new(),
                                     .whole_md5 = EVP_MD_CTX_new()}};
         EVP_DigestInit_ex(run.range.whole_md5, EVP_md5(), NULL);
@@ -71,6 +72,7 @@ static void sums_of_a_range(void **state)
         EVP_DigestFinal_ex(run.range.whole_md5, whole_md5, NULL);
         assert_memory_equal(whole_md5, md5, sizeof md5);
         assert_int_equal(run.sums.crc32c, part_crc32c(0, data, size));
+        assert_true(run.sums.crc64 == crc64_nvme(0, data, size));
         digest_free(run.range.whole);
         EVP_MD_CTX_free(run.range.whole_md5);
     }

@@ -456,7 +456,7 @@ static void customer_keys(void **state)
     struct outcome read = run_whole(world, KEY, -1);
     expect_success(&read);
     assert_int_equal(read.size, 5);
-    read = run_s3_stat(world, KEY);
+    read = run_stat_in(world, KEY);
     expect_success(&read);
     assert_int_equal(read.size, 5);
     world_close(world);
@@ -471,14 +471,14 @@ static void customer_keys(void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         setenv("SSE_KEY", wrong[i], 1);
         world = world_open(SSE_C, true);
-        read = run_s3_stat(world, KEY);
+        read = run_stat_in(world, KEY);
         expect_error(&read, ERROR_INPUT, false, "openssl rand -base64 32");
         assert_null(strstr(read.err.message, wrong[i]));
         world_close(world);
     }
     unsetenv("SSE_KEY");
     world = world_open(SSE_C, true);
-    read = run_s3_stat(world, KEY);
+    read = run_stat_in(world, KEY);
     expect_error(&read, ERROR_NOT_FOUND, true, "SSE_KEY");
     world_close(world);
 }
@@ -499,7 +499,7 @@ static void certificates(void **state)
                             cases[i].ca_file ? json_string(cases[i].ca_file) : json_null());
         struct error err = {0};
         assert_int_equal(harness_driver(&world->location)->check(&world->location, KEY, &err), 0);
-        struct outcome o = run_s3_stat(world, KEY);
+        struct outcome o = run_stat_in(world, KEY);
         expect_error(&o, cases[i].code, false, cases[i].says);
         assert_int_equal(fake_count(NULL), 0);
         world_close(world);
