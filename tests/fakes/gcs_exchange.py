@@ -191,7 +191,8 @@ class Exchange(exchange.Exchange):
 
     def common_headers(self):
         return {
-            "X-GUploader-UploadID": f"AFakeRequest{self.entry['seq']:08}",
+            # of a session's requests, that is the secret in its URI
+            "X-GUploader-UploadID": self.request.query.get("upload_id", f"AFakeRequest{self.entry['seq']:08}"),
             "Date": formatdate(self.server.now(), usegmt=True),
             "Server": "UploadServer",
             "Cache-Control": "no-cache, no-store, max-age=0, must-revalidate",

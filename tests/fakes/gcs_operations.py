@@ -161,7 +161,8 @@ class Operations:
         self.store.uploads[session.id] = session
         query = call.request.raw_query
         location = f"{call.root()}{call.request.raw_path}?{query}&upload_id={session.id}"
-        return Response(200, b"", {"Location": location}, "text/plain; charset=utf-8")
+        headers = {"Location": location, "X-GUploader-UploadID": session.id}
+        return Response(200, b"", headers, "text/plain; charset=utf-8")
 
     def session(self, call):
         """(session, None) when it's open, (None, its object) when it's done; else GcsError."""

@@ -69,6 +69,7 @@ class ObjectStore:
     in_parts = {}  # storage_config by which LARGE goes up in five requests or more, one after the other
     secret = None  # a text that nobody may see
     wrong_secret = None  # another one, refused as `refused` says
+    names_requests = True  # messages tell what the store calls the request
     only_parts = ()  # actions that the fake has for `part` alone
     finals = {}  # name -> (rule's action, words of the message, error_code): what no retry helps against
 
@@ -241,7 +242,8 @@ class GcsStore(ObjectStore):
         "no-ssl": ({"status": 403, "code": "sslRequired", "message": "SSL is required"}, ["sslRequired"], "input"),
     }
     needs = "storage.objects.create"
-    own_words = "Google"
+    own_words = "a proxy answered"
+    names_requests = False  # what names them is the secret of the session, too
 
     @classmethod
     @contextlib.contextmanager
