@@ -227,8 +227,8 @@ static inline void *peer_accept(void *data)
         pthread_mutex_lock(&peer->mutex);
         peer->conns[n] = c;
         pthread_mutex_unlock(&peer->mutex);
+        atomic_fetch_add(&peer->accepted, 1); /* before its first answer can be seen */
         pthread_create(&c->thread, NULL, peer_serve, c);
-        atomic_fetch_add(&peer->accepted, 1);
     }
     return NULL;
 }
