@@ -295,7 +295,7 @@ def test_a_store_that_took_another_byte_loses_that_generation(bm, store, size):
     bm.worker(BM_MAX_ATTEMPTS="1")
     assert bm.wait_ended(backup)["status"] == "failed"
     row = bm.rows(backup)[0]
-    assert row["error_code"] == "corrupt" and "CRC32C" in row["error_message"], row
+    assert row["error_code"] == "corrupt" and "is not what was sent" in row["error_message"], row
     removed = store.fake.log("DeleteObject")
     assert len(removed) == 1 and removed[0]["query"]["generation"]
     state = store.fake.state()
