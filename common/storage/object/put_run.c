@@ -113,6 +113,7 @@ static int watch(struct object_put *self)
 static int start(struct object_put *self, struct error *err)
 {
     const struct object_put_protocol *protocol = self->protocol;
+    int rc;
     switch (self->state) {
     case OBJECT_PUT_LOOK:
     case OBJECT_PUT_CONFIRM:
@@ -136,7 +137,8 @@ static int start(struct object_put *self, struct error *err)
     case OBJECT_PUT_RECORD:
         return record(self, false);
     case OBJECT_PUT_PARTS:
-        return watch(self);
+        rc = object_put_sums_begin(self, err);
+        return rc ? rc : watch(self);
     case OBJECT_PUT_COMPLETE:
         return protocol->complete(self, err);
     case OBJECT_PUT_TRANSFER:
@@ -273,8 +275,6 @@ static int init(struct object_put *self, struct error *err)
     int rc = object_session_init(self->session, self->protocol->store, put->loop, &put->location, err);
     if (rc == 0)
         rc = self->protocol->init(self, err);
-    if (rc == 0)
-        rc = object_put_sums_init(self, err);
     if (rc == 0)
         rc = object_session_open(self->session, on_open, self, err);
     return rc;

@@ -3,12 +3,25 @@
  * of the whole before it is sent, or on the way over all parts.
  */
 #include <assert.h>
+#include <inttypes.h>
 #include <openssl/evp.h>
 #include <string.h>
 
 #include "storage/object/put_flow.h"
 
-/* These bytes are not those of the staging pass. */
+/* Of the staging pass, whatever the plan of this upload. */
+static bool staged_crc32c(const struct object_put *self, uint32_t *ret)
+{
+    const struct part_digests *digests = self->request->part_digests;
+    if (digests == NULL || digests->total != self->request->size)
+        return false;
+    *ret = 0;
+    for (uint32_t i = 0; i < digests->count; i++)
+        *ret = part_crc32c_combine(*ret, digests->parts[i].crc32c, digests->parts[i].size);
+    return true;
+}
+
+/* These bytes are not those of the staging pass: sha256 (hex) is what was found. */
 static void compare(struct object_put *self, const char *found)
 {
     struct error err;
@@ -22,6 +35,19 @@ static void compare(struct object_put *self, const char *found)
 
 /* --- of the whole, before it is sent --- */
 
+static void compare_crc32c(struct object_put *self, uint32_t found)
+{
+    struct error err;
+    uint32_t staged;
+    if (!staged_crc32c(self, &staged) || staged == found)
+        return;
+    error_set(&err, ERROR_CORRUPT, true,
+              "the artifact of '%.300s' has CRC32C %08" PRIx32 " instead of %08" PRIx32, self->request->key,
+              found, staged);
+    self->spoiled = true;
+    object_put_fail(self, &err);
+}
+
 static void on_sums(void *data, const struct range_sums *sums, const struct error *err)
 {
     struct object_put *self = data;
@@ -29,14 +55,17 @@ static void on_sums(void *data, const struct range_sums *sums, const struct erro
     self->waiting = false;
     if (err) {
         object_put_fail(self, err);
-    } else {
-        self->first_sums = *sums;
-        self->first_known = self->first_wanted;
-        if (self->first_wanted & RANGE_SHA256) {
-            digest_to_hex(sums->sha256, found);
-            compare(self, found);
-        }
+        object_put_step(self);
+        return;
     }
+    self->first_sums = *sums;
+    self->first_known = self->first_wanted;
+    if (self->first_wanted & RANGE_SHA256) {
+        digest_to_hex(sums->sha256, found);
+        compare(self, found);
+    }
+    if (self->first_wanted & RANGE_CRC32C)
+        compare_crc32c(self, sums->crc32c);
     object_put_step(self);
 }
 
@@ -53,33 +82,21 @@ int object_put_sums_start(struct object_put *self, struct error *err)
 
 /* --- over all parts, in their order --- */
 
-static bool md5_begin(struct evp_md_ctx_st *md5)
+int object_put_sums_begin(struct object_put *self, struct error *err)
 {
-    return EVP_DigestInit_ex(md5, EVP_md5(), NULL) == 1;
-}
-
-int object_put_sums_init(struct object_put *self, struct error *err)
-{
-    if (self->parts == NULL)
-        return 0;
-    self->whole = self->digests_fit ? NULL : digest_new();
-    self->md5 = self->whole_md5 ? EVP_MD_CTX_new() : NULL;
-    if ((!self->digests_fit && self->whole == NULL) ||
-        (self->whole_md5 && (self->md5 == NULL || !md5_begin(self->md5))))
+    if (!self->digests_fit && self->whole == NULL)
+        self->whole = digest_new();
+    if (self->whole_md5 && self->md5 == NULL)
+        self->md5 = EVP_MD_CTX_new();
+    bool failed =
+        (!self->digests_fit && self->whole == NULL) ||
+        (self->whole_md5 && (self->md5 == NULL || EVP_DigestInit_ex(self->md5, EVP_md5(), NULL) != 1));
+    if (failed)
         return error_set(err, ERROR_SYSTEM, true, "out of memory, or no MD5 in this OpenSSL");
-    return 0;
-}
-
-void object_put_sums_reset(struct object_put *self)
-{
     if (self->whole)
         digest_reset(self->whole);
     self->md5_known = false;
-    if (self->md5) {
-        bool ok = md5_begin(self->md5);
-        assert(ok);
-        (void)ok;
-    }
+    return 0;
 }
 
 void object_put_sums_deinit(struct object_put *self)
@@ -101,7 +118,6 @@ void object_put_sums_check(struct object_put *self)
     }
     if (self->whole) {
         digest_final(self->whole, found);
-        digest_reset(self->whole);
         compare(self, found);
     }
 }
@@ -115,12 +131,10 @@ static bool sent_as_one(const struct object_put *self)
 
 bool object_put_crc32c(const struct object_put *self, uint32_t *ret)
 {
-    const struct part_digests *digests = self->request->part_digests;
     uint32_t crc = 0;
-    if (digests && digests->total == self->request->size) { /* whatever the plan */
-        for (uint32_t i = 0; i < digests->count; i++)
-            crc = part_crc32c_combine(crc, digests->parts[i].crc32c, digests->parts[i].size);
-    } else if (sent_as_one(self)) {
+    if (staged_crc32c(self, ret))
+        return true;
+    if (sent_as_one(self)) {
         if (!(self->first_known & RANGE_CRC32C))
             return false;
         crc = self->first_sums.crc32c;
@@ -136,11 +150,15 @@ bool object_put_crc32c(const struct object_put *self, uint32_t *ret)
 
 bool object_put_md5(const struct object_put *self, unsigned char ret[RANGE_MD5_BYTES])
 {
+    const unsigned char *md5 = NULL;
     const struct part_digests *digests = self->request->part_digests;
-    bool staged = digests && digests->total == self->request->size && digests->has_md5;
-    bool first = sent_as_one(self) && (self->first_known & RANGE_MD5);
-    if (!staged && !first && !self->md5_known)
-        return false;
-    memcpy(ret, staged ? digests->md5 : first ? self->first_sums.md5 : self->md5_sum, RANGE_MD5_BYTES);
-    return true;
+    if (digests && digests->total == self->request->size && digests->has_md5)
+        md5 = digests->md5;
+    else if (sent_as_one(self) && (self->first_known & RANGE_MD5))
+        md5 = self->first_sums.md5;
+    else if (self->md5_known)
+        md5 = self->md5_sum;
+    if (md5)
+        memcpy(ret, md5, RANGE_MD5_BYTES);
+    return md5 != NULL;
 }

@@ -7,6 +7,7 @@
 #include "fake_azure.h"
 #include "fake_s3.h"
 
+#include "storage/object/key.h"
 #include "storage/posix/path.h"
 #include "storage/s3/put.h"
 
@@ -298,6 +299,8 @@ static void unsafe_keys_are_refused_before_anything_runs(void)
         struct outcome o = run_put(&location, keys[i], &a, 1, 1);
         assert_int_equal(o.done, 0);
         expect_error(&o, ERROR_UNSAFE_PATH, false, "path");
+        if (here->store == AZURE && object_key_check(keys[i], NULL) == 0)
+            continue; /* what others have written so can be read */
         o = run_get(&location, keys[i], -1);
         expect_error(&o, ERROR_UNSAFE_PATH, false, "path");
         o = run_stat(&location, keys[i]);
