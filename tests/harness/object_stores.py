@@ -176,7 +176,8 @@ class AzureStore(ObjectStore):
     types = ("azure_blob",)
     usual = "azure_blob"
     container = "container"
-    small, begin, part, final = "PutBlob", "PutBlock", "PutBlock", "PutBlockList"
+    small, part, final = "PutBlob", "PutBlock", "PutBlockList"
+    begin = "GetBlobProperties"  # blocks need nothing begun: a look at what stands there is the first that is asked
     writes = ["PutBlob", "PutBlock"]
     upload_operations = ["PutBlob", "GetBlobProperties", "PutBlock", "GetBlockList", "PutBlockList"]
     in_parts = {"part_size": "4MiB", "multipart_threshold": "4MiB", "parallel_parts": 1}
