@@ -333,6 +333,15 @@ def test_a_chunk_that_breaks_off_is_kept_in_units(server):
     assert server.content("k") == data
 
 
+def test_a_byte_that_arrives_as_another(server):
+    body = b"hello"
+    uri = session(server, "k", {"crc32c": crc32c(body)}).headers["Location"]
+    server.rule({"type": "corrupt", "at": 3}, {"operation": "UploadChunk"})
+    assert chunk(server, uri, body, 0, 5).status == 400 and not server.objects()
+    server.change(hashes="ignored")
+    assert json.loads(ask_state(server, uri, 5).body)["crc32c"] == crc32c(b"helmo")
+
+
 def test_tokens(server):
     assert error(insert(server, "k", b"1", token=None)) == (401, "required")
     assert error(insert(server, "k", b"1", token="stranger")) == (401, "authError")
