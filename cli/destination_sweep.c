@@ -2,7 +2,8 @@
  * backupctl destination sweep: uploads to a destination that were begun and neither completed nor aborted.
  * Listed are those of ours: at keys that rows of backup_destinations have, or below the destination's prefix.
  * Those older than --older-than hours are aborted, except what a live row's resume state names: that one will
- * be taken up again. Where the store drops them by itself, and nobody else can (Azure), that is said.
+ * be taken up again. Where the store drops them by itself, and nobody else can (Azure), that is said. Where
+ * it doesn't tell which are open (Google), those are taken that resume states of rows name.
  */
 #include "destination_sweep.h"
 
@@ -22,6 +23,7 @@ struct sweep {
     json_t *uploads;
     char below[1024]; /* the destination's prefix as a folder: "ours/", or "" */
     bool by_key;      /* some may be told a second time */
+    bool secret;      /* the store doesn't tell them */
     bool too_many;
 };
 
@@ -86,6 +88,70 @@ static int list_failed(struct sweep *s, const struct storage_place *place, int64
     return rc;
 }
 
+/* What attempts have recorded, where the store tells nothing. */
+static const char select_recorded[] =
+    "SELECT d.file_path, d.id, d.fence, d.status IN ('pending', 'uploading'), d.resume_state,"
+    " (extract(epoch FROM d.upload_started_at AT TIME ZONE 'UTC') * 1000)::bigint"
+    " FROM backup_destinations d WHERE d.destination_id = $1::int AND d.resume_state IS NOT NULL"
+    " AND d.status <> 'completed' ORDER BY d.id LIMIT 10000";
+
+static int list_recorded(struct sweep *s, int64_t destination, struct error *err)
+{
+    char id[24];
+    PGresult *rows;
+    snprintf(id, sizeof id, "%lld", (long long)destination);
+    int rc = cli_query(s->cli, select_recorded, 1, (const char *const[]){id}, &rows, err);
+    if (rc)
+        return rc;
+    for (int i = 0; i < PQntuples(rows); i++) {
+        char began[CLOCK_ISO8601_SIZE] = "";
+        int64_t began_ms = pg_int(rows, i, 5, 0);
+        if (began_ms > 0)
+            clock_iso8601(began_ms, began);
+        json_array_append_new(s->uploads,
+                              json_pack("{s:s, s:I, s:I, s:b, s:s, s:s?, s:I}", "key", pg_text(rows, i, 0),
+                                        "row_id", (json_int_t)pg_int(rows, i, 1, 0), "fence",
+                                        (json_int_t)pg_int(rows, i, 2, 0), "live", pg_bool(rows, i, 3, false),
+                                        "resume_state", pg_text(rows, i, 4), "began_at",
+                                        *began ? began : NULL, "began_ms", (json_int_t)began_ms));
+    }
+    PQclear(rows);
+    return 0;
+}
+
+/* The row is left as it was, should it have been taken again meanwhile. */
+static int abort_recorded(struct sweep *s, const struct storage_place *place, const json_t *upload,
+                          struct error *err)
+{
+    const char *state = json_string_value(json_object_get(upload, "resume_state"));
+    int64_t row = json_integer_value(json_object_get(upload, "row_id"));
+    int64_t fence = json_integer_value(json_object_get(upload, "fence"));
+    char id[24], fence_text[24];
+    PGresult *result;
+    int rc = copies_sweep(s->cli, place, json_string_value(json_object_get(upload, "key")), row, fence, state,
+                          err);
+    if (rc)
+        return rc;
+    snprintf(id, sizeof id, "%lld", (long long)row);
+    snprintf(fence_text, sizeof fence_text, "%lld", (long long)fence);
+    rc = cli_query(
+        s->cli,
+        "UPDATE backup_destinations SET resume_state = NULL WHERE id = $1::int AND fence = $2::bigint"
+        " AND status NOT IN ('pending', 'uploading') AND resume_state = $3",
+        3, (const char *const[]){id, fence_text, state}, &result, err);
+    if (rc == 0)
+        PQclear(result);
+    return rc;
+}
+
+static int abort_listed(struct sweep *s, const struct storage_place *place, const json_t *upload,
+                        struct error *err)
+{
+    bool existed;
+    return copies_abort(s->cli, place, json_string_value(json_object_get(upload, "key")),
+                        json_string_value(json_object_get(upload, "upload_id")), &existed, err);
+}
+
 static int ask_rows(struct sweep *s, const char *storage_type, size_t from, size_t n, PGresult **ret,
                     struct error *err)
 {
@@ -147,7 +213,6 @@ static int abort_old(struct sweep *s, const struct storage_place *place, int64_t
     json_array_foreach(s->uploads, i, upload)
     {
         struct error why = {0};
-        bool existed;
         const char *state = "aborted";
         if (json_is_true(json_object_get(upload, "live")))
             state = "kept: its copy goes on with it";
@@ -155,8 +220,8 @@ static int abort_old(struct sweep *s, const struct storage_place *place, int64_t
             state = "left: the store drops it, a week after its last part";
         else if (json_integer_value(json_object_get(upload, "began_ms")) > before)
             state = "kept: too young";
-        else if (copies_abort(s->cli, place, json_string_value(json_object_get(upload, "key")),
-                              json_string_value(json_object_get(upload, "upload_id")), &existed, &why))
+        else if (json_object_get(upload, "resume_state") ? abort_recorded(s, place, upload, &why)
+                                                         : abort_listed(s, place, upload, &why))
             state = "not aborted";
         json_object_set_new(upload, "state", json_string(state));
         if (why.code) {
@@ -180,6 +245,8 @@ static void print(struct sweep *s, const struct arguments *args)
     json_array_foreach(s->uploads, i, upload)
     {
         json_object_del(upload, "began_ms");
+        json_object_del(upload, "resume_state"); /* it may hold a secret, encrypted */
+        json_object_del(upload, "fence");
         if (json_object_get(upload, "state") == NULL)
             json_object_set_new(upload, "state",
                                 json_string(json_is_true(json_object_get(upload, "live"))
@@ -190,9 +257,24 @@ static void print(struct sweep *s, const struct arguments *args)
         output_json(s->uploads);
     else
         output_table(s->uploads, columns, "no open uploads of ours");
+    if (s->secret)
+        fprintf(stderr,
+                "backupctl: the store doesn't tell which uploads are open, so that only those which copies "
+                "remember are listed; it ends the others by itself within a week\n");
     if (s->too_many)
         fprintf(stderr, "backupctl: only the first %d open uploads were looked at; run it again\n",
                 UPLOADS_MAX);
+}
+
+static int list_from_store(struct sweep *s, const struct storage_place *place, int64_t destination,
+                           struct error *err)
+{
+    destination_place_key(place, "", s->below, sizeof s->below); /* a prefix has at most 900 bytes */
+    int rc = copies_list(s->cli, place, STORAGE_LIST_UPLOADS, s->below, on_upload, s, err);
+    s->by_key = strcmp(place->location.storage_type, "minio") == 0;
+    if (rc == 0 && s->by_key)
+        rc = list_failed(s, place, destination, err);
+    return rc == 0 ? know_rows(s, place, err) : rc;
 }
 
 int run_destination_sweep(struct cli *cli, const struct arguments *args, struct error *err)
@@ -212,13 +294,8 @@ int run_destination_sweep(struct cli *cli, const struct arguments *args, struct 
         return rc;
     struct sweep s = {.cli = cli, .uploads = json_array()};
     const struct storage_place *place = &destination.place;
-    destination_place_key(place, "", s.below, sizeof s.below); /* a prefix has at most 900 bytes */
-    rc = copies_list(cli, place, STORAGE_LIST_UPLOADS, s.below, on_upload, &s, err);
-    s.by_key = strcmp(place->location.storage_type, "minio") == 0;
-    if (rc == 0 && s.by_key)
-        rc = list_failed(&s, place, id, err);
-    if (rc == 0)
-        rc = know_rows(&s, place, err);
+    s.secret = place->driver->capabilities & STORAGE_CAP_SECRET_UPLOADS;
+    rc = s.secret ? list_recorded(&s, id, err) : list_from_store(&s, place, id, err);
     bool known = rc == 0;
     if (known && !arguments_has(args, "dry-run"))
         rc = abort_old(&s, place, hours, err);

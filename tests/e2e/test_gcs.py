@@ -352,10 +352,29 @@ def test_a_session_that_cannot_be_recorded_is_not_left_open(bm, store):
 # -- settings
 
 
-def test_sweep_says_that_sessions_end_by_themselves(bm, store):
-    store.destination()
-    done = bm.ctl("destination", "sweep", "store", check=False)
-    assert "week" in done.stdout + done.stderr, done.stdout + done.stderr
+def test_sweep_cancels_what_failed_copies_remember(bm, store):
+    """Google doesn't list open uploads: the rows' resume states are all there is to go by."""
+    store.destination(**store.in_parts)
+    store.fails_for_ever("broken", "UploadChunk", nth=3)
+    store.fails_for_ever("broken", "CancelResumable")
+    backup = store.backup_of(LARGE)
+    bm.worker(BM_MAX_ATTEMPTS="2")
+    assert bm.wait_ended(backup)["status"] == "failed", bm.describe(backup)
+    store.fake.clear_rules()
+    assert store.fake.uploads() and bm.rows(backup)[0]["resume_state"]
+    key = bm.rows(backup)[0]["file_path"]
+
+    done = bm.ctl("destination", "sweep", "store", "--dry-run")
+    assert "within a week" in done.stderr and key in done.stdout and "abandoned" in done.stdout, done
+    assert "kept: too young" in bm.ctl("destination", "sweep", "store").stdout
+    assert store.fake.uploads()
+    swept = bm.ctl("destination", "sweep", "store", "--older-than", "0", json=True)
+    assert [(u["key"], u["state"]) for u in swept] == [(key, "aborted")] and "resume_state" not in swept[0]
+    assert not store.fake.uploads() and bm.rows(backup)[0]["resume_state"] is None
+    assert bm.ctl("destination", "sweep", "store", json=True) == []
+
+    bm.ctl("backup", "retry", backup)
+    assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ static const char need_role[] =
     "the identity needs a role such as Storage Blob Data Contributor, the SAS the rights to read, write, "
     "create, list and delete";
 static const char immutable[] = "it can go when its immutability policy has ended";
-static const char firewall[] = "let this host through the account's firewall";
+static const char firewall[] = "check the key, and that the account's firewall lets this host through";
 
 static const struct object_error_row codes[] = {
     {"ServerBusy", OBJECT_ERROR_TRANSIENT, ERROR_LIMIT, NULL},

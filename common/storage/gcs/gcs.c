@@ -26,7 +26,8 @@ static const char *const storage_types[] = {"gcs", NULL};
 const struct storage_driver storage_gcs = {
     .name = "gcs",
     .storage_types = storage_types,
-    .capabilities = STORAGE_CAP_RESUME | STORAGE_CAP_CREATE_ONLY | STORAGE_CAP_LIST | STORAGE_CAP_ACCESS,
+    .capabilities = STORAGE_CAP_RESUME | STORAGE_CAP_CREATE_ONLY | STORAGE_CAP_LIST | STORAGE_CAP_ACCESS |
+                    STORAGE_CAP_SECRET_UPLOADS,
     .check = check,
     .identify = identify,
     .put_start = gcs_put_start,
