@@ -300,6 +300,30 @@ static void a_token_that_ends_is_fetched_anew_once(void **state)
     artifact_free(&a);
 }
 
+/* They stand in the configuration itself, which was encrypted. */
+static void sealed_credentials(void **state)
+{
+    (void)state;
+    struct artifact a = artifact_make(1000, 3);
+    struct put_run run = {
+        .artifact = &a,
+        .members =
+            "\"bucket\": \"bucket\", \"service_account_json\": \"{\\n\\\"access_token\\\": \\\"fake-token\\\"}\""};
+    unsetenv(GCS_SECRET);
+    gcs_run(&run);
+    expect_stored(&run);
+    fake_reset();
+    run = (struct put_run){
+        .artifact = &a,
+        .members =
+            "\"bucket\": \"bucket\", \"service_account_json\": \"{\\\"type\\\": \\\"service_account\\\", "
+            "\\\"private_key\\\": \\\"hidden\\\"}\""};
+    gcs_run(&run);
+    expect_run(&run, ERROR_INPUT, false, "the sealed credentials");
+    assert_null(strstr(run.err.message, "hidden"));
+    artifact_free(&a);
+}
+
 static void a_key_that_may_only_write(void **state)
 {
     (void)state;
@@ -349,6 +373,7 @@ int main(void)
         cmocka_unit_test_setup(a_wrong_object_of_ours_is_deleted, setup),
         cmocka_unit_test_setup(an_answer_that_proves_nothing_is_confirmed, setup),
         cmocka_unit_test_setup(a_token_that_ends_is_fetched_anew_once, setup),
+        cmocka_unit_test_setup(sealed_credentials, setup),
         cmocka_unit_test_setup(a_key_that_may_only_write, setup),
         cmocka_unit_test_setup(an_emulator_gets_no_credentials, setup),
     };
