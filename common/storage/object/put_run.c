@@ -23,6 +23,11 @@ static void on_open(void *data, const struct error *err)
     object_put_step(self);
 }
 
+static void tell_progress(struct object_put *self)
+{
+    atomic_store_explicit(&self->request->bytes_done, self->protocol->progress(self), memory_order_relaxed);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct object_put *self = timer->data;
@@ -36,8 +41,7 @@ static void on_timer(uv_timer_t *timer)
     if (self->state == OBJECT_PUT_PARTS)
         object_put_parts_progress(self);
     if (self->state == OBJECT_PUT_TRANSFER)
-        atomic_store_explicit(&self->request->bytes_done, self->protocol->progress(self),
-                              memory_order_relaxed);
+        tell_progress(self);
     object_put_step(self);
 }
 
@@ -141,7 +145,8 @@ static int start(struct object_put *self, struct error *err)
         return rc ? rc : watch(self);
     case OBJECT_PUT_COMPLETE:
         return protocol->complete(self, err);
-    case OBJECT_PUT_TRANSFER:
+    case OBJECT_PUT_TRANSFER: /* between two short requests too: the timer begins anew with each */
+        tell_progress(self);
         watch(self);
         return protocol->transfer(self, err);
     case OBJECT_PUT_REMOVE:
