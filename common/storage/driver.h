@@ -35,6 +35,7 @@ enum storage_capability {
     STORAGE_CAP_ACCESS = 1 << 4,      /* needs storage_location.access: network, credentials */
     STORAGE_CAP_EXPIRE = 1 << 5, /* the store drops uploads that never end by itself; none can be aborted */
     STORAGE_CAP_SECRET_UPLOADS = 1 << 6, /* list_start doesn't tell open uploads: ERROR_UNSUPPORTED */
+    STORAGE_CAP_MD5 = 1 << 7,    /* wants the whole's MD5: cheaper in the staging pass than at each copy */
 };
 
 /* Where: a configured destination, or what a row says of itself. */
@@ -184,6 +185,10 @@ void storage_op_cancel(struct storage_op *op);
 /* The driver of a storage type. ERROR_INPUT for an unknown type (the message lists the known ones). */
 int storage_driver_find(const char *storage_type, const struct storage_driver **ret_driver,
                         struct error *err);
+
+/* Whether one of these types (separated by ',', NULL = none; unknown ones are passed over) has a driver with
+ * that capability. */
+bool storage_driver_any_can(const char *storage_types, enum storage_capability capability);
 
 /* For tests and benchmarks: the next finds of this driver's types give it instead. NULL undoes it. */
 void storage_driver_override(const struct storage_driver *driver);
