@@ -236,6 +236,14 @@ def test_less_is_kept_than_was_sent(bm, store):
     assert len(store.fake.log("QueryResumable")) == 1 and store.begun() == 1
 
 
+def test_an_upload_that_is_all_there_is_ended_by_the_question(bm, store):
+    """The store has every byte, and made no object of them yet."""
+    store.fake.rule({"type": "keep", "bytes": 1 << 30, "status": 503}, {"operation": "UploadChunk"})
+    store.destination()
+    completed(bm, store)
+    assert len(store.fake.log("UploadChunk")) == 1 and store.begun() == 1
+
+
 def test_an_upload_that_breaks_off_is_asked_about(bm, store):
     """With what the store has of it, nothing is sent twice but what it hasn't kept."""
     for number in range(3):

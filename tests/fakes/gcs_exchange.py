@@ -166,7 +166,7 @@ class Exchange(exchange.Exchange):
     def _after_chunk(self, call, session, chunk):
         if chunk.ends() and session.owner is self:
             session.keep_rest(self)
-            if self.does("keep") and session.kept != chunk.end():
+            if self.does("keep") and (session.kept != chunk.end() or self.rule["status"] is not None):
                 return self._kept_less(call, session)
             return self.server.operations.complete(call, session)
         if self.does("keep"):
