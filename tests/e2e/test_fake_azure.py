@@ -455,6 +455,16 @@ def test_uncommitted_blocks_go(server, fake):
     assert server.state()["bytes_held"] == 0
 
 
+def test_versions_are_kept(server, fake):
+    client = fake.client()
+    for body in (b"one", b"two"):
+        client.put("versioned", "k", body)
+    client.delete("versioned", "k")
+    older = server.state()["older_versions"]
+    assert [o["sha256"] for o in older] == [hashlib.sha256(body).hexdigest() for body in (b"one", b"two")]
+    assert server.objects("versioned") == {} and server.state()["bytes_held"] == 6
+
+
 def test_exists_may_be_412(server, fake):
     server.change(exists_status=412)
     create = {**BLOCK_BLOB, "If-None-Match": "*"}
