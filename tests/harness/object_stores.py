@@ -251,7 +251,11 @@ class GcsStore(ObjectStore):
     slow_down = {"status": 429, "code": "rateLimitExceeded", "message": "The rate is too high"}
     finals = {
         "denied": (denied, ["403", "forbidden", "may not do that", "'bucket'"], "denied"),
-        "missing": ({"status": 404, "code": "notFound", "message": "The specified bucket does not exist."}, ["404", "'bucket'"], "not_found"),
+        "missing": (
+            {"status": 404, "code": "notFound", "message": "The specified bucket does not exist."},
+            ["404", "'bucket'"],
+            "not_found",
+        ),
         "no-ssl": ({"status": 403, "code": "sslRequired", "message": "SSL is required"}, ["sslRequired"], "input"),
     }
     needs = "storage.objects.create"
