@@ -370,7 +370,8 @@ def test_lists_are_paged(server):
         insert(server, name, b"")
     found, token, pages = [], "", 0
     while True:
-        query = urllib.parse.urlencode({"prefix": "p/", "fields": "items(name,size),nextPageToken", **({"pageToken": token} if token else {})})
+        parameters = {"prefix": "p/", "fields": "items(name,size),nextPageToken", "pageToken": token}
+        query = urllib.parse.urlencode({n: v for n, v in parameters.items() if v})
         page = json.loads(ask(server, "GET", f"/storage/v1/b/bucket/o?{query}").body)
         assert all(set(item) == {"name", "size"} for item in page["items"])
         found += [item["name"] for item in page["items"]]
@@ -415,9 +416,10 @@ def test_customer_keys(server):
     key = os.urandom(32)
     names = ("X_Goog_Encryption_Algorithm", "X_Goog_Encryption_Key", "X_Goog_Encryption_Key_Sha256")
     right = dict(zip(names, ("AES256", base64.b64encode(key).decode(), base64.b64encode(hashlib.sha256(key).digest()).decode())))
-    assert error(ask(server, "POST", "/upload/storage/v1/b/bucket/o?uploadType=media&name=k", b"1", **right)) == (403, "sslRequired")
+    where = "/upload/storage/v1/b/bucket/o?uploadType=media&name=k"
+    assert error(ask(server, "POST", where, b"1", **right)) == (403, "sslRequired")
     server.change(customer_keys_over_http=True)
-    made = ask(server, "POST", "/upload/storage/v1/b/bucket/o?uploadType=media&name=k", b"1", **right)
+    made = ask(server, "POST", where, b"1", **right)
     assert json.loads(made.body)["customerEncryption"]["keySha256"] == right[names[2]]
     assert ask(server, "GET", path_of("k") + "?alt=media", **right).body == b"1"
     assert ask(server, "GET", path_of("k") + "?alt=media").status == 400
@@ -433,7 +435,8 @@ def test_customer_keys(server):
 ])  # fmt: skip
 def test_rules_know_operations(server, operation, path):
     insert(server, "k", b"1")
-    server.rule({"type": "respond", "status": 429, "code": "rateLimitExceeded", "headers": {"Retry-After": "1"}}, {"operation": operation})
+    slower = {"type": "respond", "status": 429, "code": "rateLimitExceeded", "headers": {"Retry-After": "1"}}
+    server.rule(slower, {"operation": operation})
     refused = ask(server, "GET", path)
     assert refused.status == 429 and refused.headers["Retry-After"] == "1"
     assert server.last(operation)["code"] == "rateLimitExceeded"

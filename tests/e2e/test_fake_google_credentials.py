@@ -108,7 +108,8 @@ def test_assertions(server):
 
 
 def test_users(server):
-    right = {"grant_type": "refresh_token", "client_id": "client", "client_secret": "client-secret", "refresh_token": "refresh-token"}
+    right = {"grant_type": "refresh_token", "refresh_token": "refresh-token", "client_id": "client",
+             "client_secret": "client-secret"}  # fmt: skip
     assert works(good(form(server, "/token", **right)))
     assert told(form(server, "/token", **{**right, "refresh_token": "revoked"}))[:2] == (400, "invalid_grant")
     assert told(form(server, "/token", **{**right, "client_secret": "x"}))[:2] == (401, "invalid_client")

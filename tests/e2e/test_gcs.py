@@ -12,6 +12,7 @@ from harness.object_stores import LARGE, MIB, SMALL, everything_shown, secret_fi
 from harness.waiting import wait_for
 
 KEY = "projects/p/locations/l/keyRings/r/cryptoKeys/k"
+AES_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 POOL = "//iam.googleapis.com/pool/provider"
 TARGET = "target@project.iam.gserviceaccount.com"
 
@@ -195,6 +196,22 @@ def test_a_clock_that_is_wrong_is_named(bm, store):
     assert row["attempts"] == 1 and "clock" in row["error_message"], row
 
 
+def test_a_key_file_within_sealed_settings(bm, store):
+    """Encrypted with the destination's settings; in clear it is refused."""
+    master = secret_file(bm, "master", AES_KEY)
+    env = {"BM_ENCRYPTION_KEY_REF": master}
+    config = json.dumps({"bucket": "bucket", **store.common_config(False), "service_account_json": store.credentials()})
+    add = ("destination", "add", "store", "--type", "gcs", "--config", "-")
+    refused = bm.ctl(*add, stdin=config, env=env, check=False)
+    assert refused.returncode == 2 and store.secret not in refused.stderr, refused.stderr
+    bm.ctl(*add, "--encrypt-config", stdin=config, env=env)
+    backup = store.backup_of(LARGE)
+    worker = bm.worker(**env)
+    assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
+    store.assert_whole(bm.rows(backup)[0])
+    assert not [text for text in everything_shown(bm, worker) if store.secret in text]
+
+
 # -- uploads
 
 
@@ -212,13 +229,12 @@ def test_their_client_reads_what_ours_has_written(bm, store):
         assert head["kmsKeyName"].startswith(KEY) and head["customTime"] and head["metadata"]["sha256"] == row["checksum"]
         held = bm.ctl("backup", "delete", backup, check=False)
         assert held.returncode == 1 and "hold" in held.stdout + held.stderr, held.stdout + held.stderr
-        theirs.file(row["file_path"])
     assert all(e["query"]["ifGenerationMatch"] == "0" for e in store.fake.log() if e["operation"] in store.writes)
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 def test_a_key_of_ones_own(bm, store, size):
-    store.destination(https=True, encryption_key_ref=secret_file(bm, "key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="))
+    store.destination(https=True, encryption_key_ref=secret_file(bm, "key", AES_KEY))
     row = completed(bm, store, size)
     assert store.fake.objects()[row["file_path"]]["resource"]["customerEncryption"]["encryptionAlgorithm"] == "AES256"
     assert bm.ctl("backup", "verify", row["backup_id"], "--deep")
@@ -324,7 +340,7 @@ def sessions_of(store):
 @pytest.mark.parametrize("key", ["own key", "the account's"])
 def test_the_session_is_shown_nowhere(bm, store, key):
     """Nor its URI: it writes the object without any credentials. It's encrypted in PostgreSQL, and found there again."""
-    env = {"BM_ENCRYPTION_KEY_REF": secret_file(bm, "master", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")} if key == "own key" else {}
+    env = {"BM_ENCRYPTION_KEY_REF": secret_file(bm, "master", AES_KEY)} if key == "own key" else {}
     store.destination(**store.in_parts)
     store.fake.rule("hold", {"operation": "UploadChunk", "nth": 3, "count": 0})
     backup = store.backup_of(LARGE)

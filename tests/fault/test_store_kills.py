@@ -97,7 +97,7 @@ def test_kills(bm, store):
     some = rng.choice(rows)
     assert hashlib.sha256(store.fake.content(some["file_path"], store.versioned)).hexdigest() == some["checksum"]
     assert not store.fake.state()["older_versions"]  # nothing was ever written over
-    wait_for(lambda: not store.open_uploads(), 30, lambda: f"uploads left open: {store.open_uploads()}")
+    wait_for(lambda: not store.left_uploads(), 30, lambda: f"uploads left open: {store.left_uploads()}")
     bm.fsck()
     for worker in workers:
         worker.terminate()

@@ -129,6 +129,10 @@ class ObjectStore:
         """What the store still holds of large uploads that weren't ended, and what the driver should have taken away."""
         return self.fake.uploads()
 
+    def left_uploads(self):
+        """Those of them that somebody who is killed at any moment can still know of."""
+        return self.open_uploads()
+
     def begun(self):
         """How many large uploads were begun."""
         return len([e for e in self.fake.log(self.begin) if e["status"] == 200])
@@ -251,7 +255,11 @@ class GcsStore(ObjectStore):
     slow_down = {"status": 429, "code": "rateLimitExceeded", "message": "The rate is too high"}
     finals = {
         "denied": (denied, ["403", "forbidden", "may not do that", "'bucket'"], "denied"),
-        "missing": ({"status": 404, "code": "notFound", "message": "The specified bucket does not exist."}, ["404", "'bucket'"], "not_found"),
+        "missing": (
+            {"status": 404, "code": "notFound", "message": "The specified bucket does not exist."},
+            ["404", "'bucket'"],
+            "not_found",
+        ),
         "no-ssl": ({"status": 403, "code": "sslRequired", "message": "SSL is required"}, ["sslRequired"], "input"),
     }
     needs = "storage.objects.create"
@@ -294,6 +302,11 @@ class GcsStore(ObjectStore):
 
     def metadata(self, key):
         return {n.lower(): v for n, v in self.fake.objects()[key]["resource"]["metadata"].items()}
+
+    def left_uploads(self):
+        """A session whose URI got lost on its way, or with the worker before it was recorded, is known to nobody, and they
+        can't be listed: Google ends it within a week. No byte has gone there."""
+        return [upload for upload in self.open_uploads() if upload["kept"]]
 
 
 STORES = (S3Store, AzureStore, GcsStore)
