@@ -71,6 +71,7 @@ class ObjectStore:
     wrong_secret = None  # another one, refused as `refused` says
     names_requests = True  # messages tell what the store calls the request
     only_parts = ()  # actions that the fake has for `part` alone
+    without_condition = ()  # types whose writes have no create-only condition here, so that equal may go over equal
     finals = {}  # name -> (rule's action, words of the message, error_code): what no retry helps against
 
     def credentials(self):
@@ -144,6 +145,7 @@ class S3Store(ObjectStore):
     small, begin, part, final = "PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"
     writes = ["PutObject", "CreateMultipartUpload"]
     versioned = "locked"  # a bucket in which nothing is written over unseen
+    without_condition = ("s3", "spaces", "backblaze")  # s3 at an endpoint of unknown make
     upload_operations = ["PutObject", "HeadObject", "CreateMultipartUpload", "UploadPart", "ListParts", "CompleteMultipartUpload"]
     in_parts = {"part_size": "5MiB", "multipart_threshold": "5MiB", "parallel_parts": 1}
     secret = FakeS3.secret_key
