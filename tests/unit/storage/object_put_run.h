@@ -230,7 +230,7 @@ static int init(struct object_put *put, struct error *err)
 
 static int draw_name(struct object_put *put, struct error *err)
 {
-    char name[16];
+    char name[24];
     trace(NAME);
     snprintf(name, sizeof name, "prefix-%d", ++store.names);
     return object_put_set_upload(put, name, err);
@@ -295,7 +295,7 @@ static int complete(struct object_put *put, struct error *err)
 static int create(struct object_put *put, struct error *err)
 {
     bool done;
-    char name[16];
+    char name[24];
     (void)answer(put, CREATE, &done);
     snprintf(name, sizeof name, "session-%d", ++store.names);
     return done ? object_put_set_upload(put, name, err) : 0;
