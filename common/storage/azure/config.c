@@ -26,13 +26,24 @@ static bool is_plain_host(const char *scheme_host)
     return *host == '[' || memchr(host, '.', n) == NULL || strspn(host, "0123456789.") == n;
 }
 
+/* Accounts with a DNS zone have it in their hosts, private links this word:
+ * "ACCOUNT.z01.blob.storage.azure.net". */
+static const char *behind_zone(const char *rest)
+{
+    static const char private[] = ".privatelink";
+    size_t digits = strncmp(rest, ".z", 2) == 0 ? strspn(rest + 2, "0123456789") : 0;
+    if (digits > 0)
+        return rest + 2 + digits;
+    return strncmp(rest, private, strlen(private)) == 0 ? rest + strlen(private) : rest;
+}
+
 /* "ACCOUNT" of "https://ACCOUNT.blob.core.windows.net", in whichever cloud; geo-redundant reading has
  * "ACCOUNT-secondary". */
 static bool account_of_host(const char *scheme_host, char out[AZURE_ACCOUNT_SIZE])
 {
     const char *host = strstr(scheme_host, "://") + 3;
     size_t n = strcspn(host, ".");
-    if (strncmp(host + n, ".blob.", 6) != 0)
+    if (strncmp(behind_zone(host + n), ".blob.", 6) != 0)
         return false;
     if (n > 10 && strncmp(host + n - 10, "-secondary", 10) == 0)
         n -= 10;
@@ -41,6 +52,15 @@ static bool account_of_host(const char *scheme_host, char out[AZURE_ACCOUNT_SIZE
     memcpy(out, host, n);
     out[n] = '\0';
     return true;
+}
+
+/* The container's own address, as the portal shows it: taken for an account, no signature would fit. */
+static bool ends_in_container(const struct azure_config *config, const struct object_endpoint *endpoint)
+{
+    char account[AZURE_ACCOUNT_SIZE];
+    const char *last = strrchr(endpoint->path, '/');
+    bool below = last && (last > endpoint->path || account_of_host(endpoint->scheme_host, account));
+    return below && strcmp(last + 1, config->container) == 0;
 }
 
 /* Where `endpoint` is, and whose account that is where it tells. */
@@ -54,6 +74,9 @@ static int place_at(struct azure_config *config, const char *text, struct error 
                       "service has no TLS); an emulator's has the account in its path: "
                       "\"http://127.0.0.1:10000/devstoreaccount1\"; the container stands in "
                       "\"container\"");
+    if (ends_in_container(config, &endpoint))
+        return refuse(err, "\"endpoint\" ends in the container's name, which stands in \"container\" alone: "
+                           "leave it out of the endpoint");
     if (*endpoint.path == '\0' && is_plain_host(endpoint.scheme_host) && *config->account)
         snprintf(endpoint.path, sizeof endpoint.path, "/%s", config->account);
     const char *last = strrchr(endpoint.path, '/');

@@ -87,6 +87,30 @@ static void one_generation_is_read(void **state)
     artifact_free(&a);
 }
 
+/* Google's own test bench, up to some version, repeats the end that was asked for, or one byte less. */
+static void an_end_beyond_the_object_is_its_end(void **state)
+{
+    (void)state;
+    static const char *const ranges[] = {"bytes 0-1048575/1000", "bytes 0-1048574/1000"};
+    struct artifact a = artifact_make(1000, 4);
+    char rule[300];
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+        fake_reset();
+        put_here(KEY, &a);
+        snprintf(
+            rule, sizeof rule,
+            "{\"match\": {\"operation\": \"ReadObject\"}, \"action\": {\"type\": \"alter\", \"headers\": "
+            "{\"Content-Range\": \"%s\"}}}",
+            ranges[i]);
+        fake_rule(rule);
+        struct outcome o = get_into(KEY, -1, 0, 0);
+        expect_success(&o);
+        assert_int_equal(o.size, a.size);
+        assert_string_equal(o.sha256, a.sha256);
+    }
+    artifact_free(&a);
+}
+
 static void another_object_in_the_middle_is_told(void **state)
 {
     (void)state;
@@ -309,6 +333,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(one_generation_is_read, gcs_setup),
+        cmocka_unit_test_setup(an_end_beyond_the_object_is_its_end, gcs_setup),
         cmocka_unit_test_setup(another_object_in_the_middle_is_told, gcs_setup),
         cmocka_unit_test_setup(reading_goes_on_where_it_broke, gcs_setup),
         cmocka_unit_test_setup(pages_of_proxies_are_not_objects, gcs_setup),
