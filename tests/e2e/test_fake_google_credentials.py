@@ -93,7 +93,7 @@ def test_assertions(server):
         (assertion(account, iss="nobody@project.iam.gserviceaccount.com"), "invalid_grant", "account not found"),
         (assertion(account, aud="https://oauth2.googleapis.com/token"), "invalid_grant", "audience"),
         (assertion(account, scope=""), "invalid_scope", "scope"),
-        (assertion(account, exp=now + 3601), "invalid_grant", "reasonable timeframe"),
+        (assertion(account, iat=now, exp=now + 3601), "invalid_grant", "reasonable timeframe"),
         (assertion(account, iat=now - 4000, exp=now - 1), "invalid_grant", "reasonable timeframe"),
         (assertion(account, iat=now + 400, exp=now + 500), "invalid_grant", "reasonable timeframe"),
         ("a.b", "invalid_grant", "Bad Request"),
