@@ -158,6 +158,26 @@ static enum object_put_state after_absence(struct object_put *self)
     return fail(self, ERROR_CORRUPT, "the store took it, but it isn't there");
 }
 
+static void say_wrong(struct object_put *self)
+{
+    const struct object_standing *standing = &self->standing;
+    char what[320];
+    if (standing->size == self->request->size && strcmp(standing->sha256, self->request->sha256) == 0)
+        snprintf(what, sizeof what,
+                 "the checksum that the store made of it is of other bytes than SHA-256 %s",
+                 self->request->sha256);
+    else
+        snprintf(what, sizeof what,
+                 "the store has %" PRIu64 " bytes with SHA-256 %s, sent were %" PRIu64
+                 " bytes with SHA-256 %s",
+                 standing->size, *standing->sha256 ? standing->sha256 : "unknown", self->request->size,
+                 self->request->sha256);
+    error_set(&self->err, ERROR_CORRUPT, self->remove_wanted,
+              "'%.300s' in %s '%.100s' is not what was sent: %s; %s", self->request->key,
+              self->protocol->store->container_word, self->session->container, what,
+              self->remove_wanted ? "it is removed" : "another attempt made it, so it is left alone");
+}
+
 /* What stands there is not what it should be. It goes only if this very attempt made it. */
 static enum object_put_state refuse_standing(struct object_put *self, bool damaged)
 {
@@ -166,13 +186,7 @@ static enum object_put_state refuse_standing(struct object_put *self, bool damag
     bool wrong = damaged || (self->reason == OBJECT_PUT_AFTER_WRITE && ours);
     self->remove_wanted = wrong && ours;
     if (wrong)
-        error_set(&self->err, ERROR_CORRUPT, self->remove_wanted,
-                  "'%.300s' in %s '%.100s' is not what was sent: the store has %" PRIu64
-                  " bytes with SHA-256 %s, sent were %" PRIu64 " bytes with SHA-256 %s; %s",
-                  self->request->key, self->protocol->store->container_word, self->session->container,
-                  standing->size, *standing->sha256 ? standing->sha256 : "unknown", self->request->size,
-                  self->request->sha256,
-                  self->remove_wanted ? "it is removed" : "another attempt made it, so it is left alone");
+        say_wrong(self);
     else
         object_put_conflict(self, &self->err);
     self->spoiled = true;
