@@ -55,7 +55,7 @@ class Exchange(exchange.Exchange):
     def authorize(self):
         settings, has_token = self.server.settings, "authorization" in self.request.by_name
         if self.operation in SESSION:
-            if has_token and settings.session_token == "checked":
+            if settings.session_token == "required" or (has_token and settings.session_token == "checked"):
                 self._check_token()
         elif has_token or not settings.anonymous:
             self._check_token()

@@ -45,7 +45,7 @@ class GcsSettings(Settings):
         "customer_keys_over_http": False,
     }
     words = {
-        "session_token": ("checked", "ignored"),
+        "session_token": ("checked", "ignored", "required"),
         "gone_status": (404, 410, 499),
         "unaligned": ("refused", "kept"),
         "hashes": ("checked", "ignored"),

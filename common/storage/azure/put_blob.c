@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/percent.h"
 #include "storage/azure/errors.h"
 #include "storage/azure/put.h"
 #include "storage/object/stat.h"
@@ -21,27 +20,6 @@ void azure_put_base64_md5(const unsigned char md5[RANGE_MD5_BYTES], char ret[AZU
 
 /* --- what is said of a blob --- */
 
-static int encode_tags(struct azure_put *self, const json_t *tags, struct error *err)
-{
-    struct strbuf text;
-    const char *name;
-    json_t *value;
-    if (json_object_size(tags) == 0)
-        return 0;
-    strbuf_init(&text, TAGS_MAX);
-    json_object_foreach((json_t *)(uintptr_t)tags, name, value)
-    {
-        if (text.size)
-            strbuf_putc(&text, '&');
-        percent_encode(&text, name, strlen(name), false);
-        strbuf_putc(&text, '=');
-        percent_encode(&text, json_string_value(value), json_string_length(value), false);
-    }
-    self->tags = text.failed ? NULL : strdup(strbuf_cstr(&text));
-    strbuf_deinit(&text);
-    return self->tags ? 0 : error_set(err, ERROR_SYSTEM, true, "out of memory");
-}
-
 int azure_put_describe_init(struct azure_put *self, struct error *err)
 {
     const struct storage_put *request = self->base.request;
@@ -51,7 +29,7 @@ int azure_put_describe_init(struct azure_put *self, struct error *err)
     snprintf(self->backup_id, sizeof self->backup_id, "%" PRId64, request->backup_id);
     if (config->immutability_days)
         azure_http_date(clock_wall_ms() + config->immutability_days * DAY_MS, self->until);
-    return encode_tags(self, config->tags, err);
+    return object_tags_encode(config->tags, TAGS_MAX, &self->tags, err);
 }
 
 void azure_put_describe_deinit(struct azure_put *self)

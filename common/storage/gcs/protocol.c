@@ -120,7 +120,7 @@ static int send_request(struct object_call *call, const struct google_credential
     write_url(session, ask, &request);
     for (int i = 0; i < ask->n_headers; i++)
         object_request_add_line(&request, ask->headers[i].name, ask->headers[i].value);
-    if (ask->url == NULL)
+    if (ask->url == NULL || credentials)
         add_credentials(session, credentials, &request);
     if (ask->customer_key && session->customer_key.base64)
         add_customer_key(session, &request);
@@ -166,7 +166,8 @@ static int begin(struct object_call *call, struct error *err)
 {
     const struct gcs_session *session = (const struct gcs_session *)object_call_session(call);
     struct gcs_call *state = object_call_state(call);
-    if (session->config.auth == GCS_AUTH_NONE || object_call_ask(call)->url)
+    bool enough = object_call_ask(call)->url && !session->upload_needs_token;
+    if (session->config.auth == GCS_AUTH_NONE || enough)
         return send_request(call, NULL, err);
     const struct google_credentials_ask ask = gcs_credentials_ask(session);
     return google_credentials_get(session->base.access->google, &ask, on_credentials, call, &state->wait,
@@ -246,8 +247,13 @@ static void hide(const struct object_ask *ask, struct gcs_call *state)
 
 static enum object_verdict repair_token(struct object_call *call)
 {
-    const struct gcs_session *session = (const struct gcs_session *)object_call_session(call);
+    struct gcs_session *session = (struct gcs_session *)object_call_session(call);
     struct gcs_call *state = object_call_state(call);
+    bool bare = object_call_ask(call)->url && session->config.auth != GCS_AUTH_NONE;
+    if (bare && !session->upload_needs_token) { /* what stands in Google's place may want one here too */
+        session->upload_needs_token = true;
+        return OBJECT_AGAIN;
+    }
     if (state->token == NULL || !object_call_once(call, REPAIR_TOKEN))
         return OBJECT_FINAL;
     const struct google_credentials_ask ask = gcs_credentials_ask(session);

@@ -2,7 +2,7 @@
  * Requests of the JSON API: what an ask means here, how it is authorised, what its answer says.
  *
  * ask.key with GCS_ASK_OBJECT is the object that is asked about, else it is NULL; ask.url is an upload's
- * session, which needs no credentials and gets none: the URL is one itself.
+ * session, which needs no credentials: the URL is one itself. It gets some where it is refused without.
  */
 #pragma once
 
@@ -15,6 +15,7 @@ struct gcs_session {
     struct object_session base; /* first */
     struct gcs_config config;
     struct object_customer_key customer_key;
+    bool upload_needs_token; /* its URL alone was refused: 401 */
     /* Of the credentials of the last request, where they have one: a key for seal.h. */
     bool has_secret_digest;
     unsigned char secret_digest[DIGEST_SHA256_BYTES];

@@ -44,10 +44,9 @@ static int name_upload(struct gcs_put *self, struct error *err)
         return rc;
     put->unrecorded = sealed == NULL;
     if (sealed == NULL)
-        log_debug(
-            "'%s': the upload won't be taken up if it breaks off: its session is a secret, and there is "
-            "no key to record it with (BM_ENCRYPTION_KEY_REF)",
-            put->request->key);
+        log_info("'%s': the upload won't be taken up if it breaks off: its session is a secret, and there is "
+                 "no key to record it with (BM_ENCRYPTION_KEY_REF)",
+                 put->request->key);
     rc = object_put_set_upload(put, sealed ? sealed : GCS_UNRECORDED, err);
     free(sealed);
     return rc;
@@ -176,8 +175,8 @@ static void on_asked(void *data, const struct object_answer *answer, const struc
         outcome = take_error(self, answer, &own);
     else if (answer->status == 308)
         outcome = take_kept(self, answer, &own);
-    else
-        outcome = take_resource(put, answer);
+    else /* when it was completed isn't known, nor what stands there now */
+        outcome = OBJECT_PUT_OK;
     answer_with(put, outcome, &own);
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/percent.h"
 #include "base/strbuf.h"
 #include "base/utf8.h"
 
@@ -178,5 +179,31 @@ int object_members_read(const struct object_member *members, size_t n_members, c
             return error_set(err, ERROR_INPUT, false, "storage_config: \"%s\" must be %s", name,
                              member->may_be);
     }
+    return 0;
+}
+
+int object_tags_encode(const json_t *tags, size_t max, char **ret, struct error *err)
+{
+    struct strbuf text;
+    const char *name;
+    json_t *value;
+    *ret = NULL;
+    if (json_object_size(tags) == 0)
+        return 0;
+    strbuf_init(&text, max);
+    json_object_foreach((json_t *)(uintptr_t)tags, name, value)
+    {
+        if (text.size)
+            strbuf_putc(&text, '&');
+        percent_encode(&text, name, strlen(name), false);
+        strbuf_putc(&text, '=');
+        percent_encode(&text, json_string_value(value), json_string_length(value), false);
+    }
+    if (text.failed) {
+        strbuf_deinit(&text);
+        return error_set(err, ERROR_LIMIT, false,
+                         "storage_config: \"tags\" are longer than %zu bytes when they are encoded", max);
+    }
+    *ret = text.data; /* the buffer's memory changes hands */
     return 0;
 }

@@ -41,6 +41,10 @@ struct object_member {
 int object_members_read(const struct object_member *members, size_t n_members, const json_t *config,
                         void *ret, struct error *err);
 
+/* A map as headers carry it: "a=b&c%20d=e". *ret is for free(); NULL where tags are NULL or empty.
+ * ERROR_LIMIT: max bytes or more. */
+int object_tags_encode(const json_t *tags, size_t max, char **ret, struct error *err);
+
 /* Checks that several drivers need. */
 bool object_is_absolute_path(const char *text);
 bool object_is_printable_ascii(const char *text); /* without blanks: goes into a header */

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "auth/base64.h"
-#include "auth/sigv4.h"
 #include "base/clock.h"
+#include "storage/object/members.h"
 #include "storage/s3/put.h"
 
 #define TAGS_MAX ((size_t)8192)
@@ -93,27 +93,10 @@ static void add_lock(struct s3_put_headers *headers, const struct s3_config *con
 
 static int add_tags(struct s3_put_headers *headers, const json_t *tags, struct error *err)
 {
-    struct strbuf text;
-    const char *name;
-    json_t *value;
-    if (json_object_size(tags) == 0)
-        return 0;
-    strbuf_init(&text, TAGS_MAX);
-    json_object_foreach((json_t *)(uintptr_t)tags, name, value)
-    {
-        if (text.size)
-            strbuf_putc(&text, '&');
-        sigv4_encode(&text, name, false);
-        strbuf_putc(&text, '=');
-        sigv4_encode(&text, json_string_value(value), false);
-    }
-    headers->tags = text.failed ? NULL : strdup(strbuf_cstr(&text));
-    strbuf_deinit(&text);
-    if (headers->tags == NULL)
-        return error_set(err, ERROR_LIMIT, false, "storage_config: \"tags\" are longer than %zu bytes",
-                         TAGS_MAX);
-    s3_put_headers_add(headers, "x-amz-tagging", headers->tags);
-    return 0;
+    int rc = object_tags_encode(tags, TAGS_MAX, &headers->tags, err);
+    if (rc == 0 && headers->tags)
+        s3_put_headers_add(headers, "x-amz-tagging", headers->tags);
+    return rc;
 }
 
 int s3_put_headers_init(struct s3_put_headers *headers, const struct object_put *put, struct error *err)

@@ -39,6 +39,24 @@ static void one_request_carries_all(void **state)
     artifact_free(&a);
 }
 
+/* Not Google, but what may stand in its place: then the first refusal is remembered, not repeated per chunk.
+ */
+static void a_session_that_wants_a_token_too(void **state)
+{
+    (void)state;
+    struct artifact a = artifact_make(5 * UNIT + 7, 4);
+    struct put_run run = {.artifact = &a, .members = GCS_RESUMABLE ", \"chunk_size\": \"512KiB\""};
+    fake_tell("POST", "/settings", "{\"session_token\": \"required\"}");
+    gcs_run(&run);
+    expect_stored(&run);
+    assert_int_equal(fake_count("StartResumable"), 1);
+    assert_int_equal(fake_count("UploadChunk"), 4);
+    assert_string_equal(sent_header("UploadChunk", 1, "authorization"), "");
+    assert_string_not_equal(sent_header("UploadChunk", 2, "authorization"), "");
+    free(run.saved);
+    artifact_free(&a);
+}
+
 static void chunks_end_where_google_wants_them(void **state)
 {
     (void)state;
@@ -87,7 +105,8 @@ static void what_is_kept_is_not_sent_again(void **state)
          "bytes 786432-1310726/1310727", 0},
         {"{\"match\": {\"operation\": \"UploadChunk\"}, \"action\": {\"type\": \"keep\", \"bytes\": 0}}",
          "bytes 0-1310726/1310727", 0},
-        /* all has arrived, and the answer got lost, or hurt */
+        /* all has arrived, and the answer got lost, or hurt: what a session remembers of its end is no proof
+         */
         {"{\"match\": {\"operation\": \"UploadChunk\"}, \"action\": {\"type\": \"drop_answer\"}}", NULL, 1},
         {"{\"match\": {\"operation\": \"UploadChunk\"}, \"action\": {\"type\": \"truncate\"}}", NULL, 1},
         {"{\"match\": {\"operation\": \"UploadChunk\"}, \"action\": {\"type\": \"close_response\", \"bytes\": 30}}",
@@ -111,6 +130,7 @@ static void what_is_kept_is_not_sent_again(void **state)
         if (strcmp(chunk_range(2), cases[i].second ? cases[i].second : "") != 0)
             fail_msg("%s: %s", cases[i].rule, chunk_range(2));
         assert_int_equal(fake_count("QueryResumable"), cases[i].queries);
+        assert_int_equal(fake_count("GetObject"), cases[i].second ? 1 : 2);
         assert_int_equal(fake_count("StartResumable"), 1);
         free(run.saved);
     }
@@ -364,6 +384,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(one_request_carries_all, setup),
+        cmocka_unit_test_setup(a_session_that_wants_a_token_too, gcs_setup),
         cmocka_unit_test_setup(chunks_end_where_google_wants_them, setup),
         cmocka_unit_test_setup(what_is_kept_is_not_sent_again, setup),
         cmocka_unit_test_setup(the_question_itself_may_fail, setup),

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "storage/object/members.h"
@@ -138,8 +139,27 @@ static void what_is_refused(void **state)
     }
 }
 
+static void tags_in_a_header(void **state)
+{
+    (void)state;
+    char *text;
+    struct error err = {0};
+    json_t *tags = json_pack("{s:s, s:s}", "a b", "c+d/e=&", "\xc3\xa9", "");
+    assert_int_equal(object_tags_encode(tags, 100, &text, &err), 0);
+    assert_string_equal(text, "a%20b=c%2Bd%2Fe%3D%26&%C3%A9=");
+    size_t size = strlen(text);
+    free(text);
+    assert_int_equal(object_tags_encode(tags, size - 1, &text, &err), ERROR_LIMIT);
+    assert_null(text);
+    assert_false(err.retryable);
+    json_decref(tags);
+    assert_int_equal(object_tags_encode(NULL, 100, &text, &err), 0);
+    assert_null(text);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(each_kind), cmocka_unit_test(what_is_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(each_kind), cmocka_unit_test(what_is_refused),
+                                       cmocka_unit_test(tags_in_a_header)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
