@@ -175,8 +175,8 @@ static void on_asked(void *data, const struct object_answer *answer, const struc
         outcome = take_error(self, answer, &own);
     else if (answer->status == 308)
         outcome = take_kept(self, answer, &own);
-    else
-        outcome = take_resource(put, answer);
+    else /* when it was completed isn't known, nor what stands there now */
+        outcome = OBJECT_PUT_OK;
     answer_with(put, outcome, &own);
 }
 
