@@ -1,5 +1,6 @@
 #include "storage/gcs/protocol.h"
 
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,18 @@ struct gcs_call {
 
 /* Session */
 
+/* Where no credentials are asked for, an upload's URL keeps nobody out: a key that anybody can make of the
+ * bucket's name serves to record it like the others. */
+static void keep_digest_of_open_bucket(struct gcs_session *session)
+{
+    char text[400];
+    int n = snprintf(text, sizeof text, "backupmanager gcs session of %s/%s", session->config.endpoint,
+                     session->config.bucket);
+    session->has_secret_digest =
+        n > 0 && (size_t)n < sizeof text &&
+        EVP_Digest(text, (size_t)n, session->secret_digest, NULL, EVP_sha256(), NULL) == 1;
+}
+
 static int session_init(struct object_session *base, const struct storage_location *location,
                         struct error *err)
 {
@@ -38,6 +51,8 @@ static int session_init(struct object_session *base, const struct storage_locati
     base->credentials_ref = config->credentials_ref;
     base->secret_ref = config->encryption_key_ref;
     base->secret_for = "the key that \"encryption_key_ref\" names";
+    if (config->auth == GCS_AUTH_NONE)
+        keep_digest_of_open_bucket(session);
     return 0;
 }
 
@@ -318,8 +333,10 @@ void gcs_ask_bucket(struct object_draft *draft)
 
 bool gcs_says_no_bucket(const struct object_answer *answer)
 {
-    return strcmp(answer->code, "NoSuchBucket") == 0 ||
-           strcasestr(answer->message, "bucket does not exist") != NULL;
+    const char *message =
+        answer->message; /* "The specified bucket does not exist.", "Bucket b does not exist." */
+    return strcmp(answer->code, "NoSuchBucket") == 0 || strcasestr(message, "bucket does not exist") ||
+           (strncasecmp(message, "Bucket ", 7) == 0 && strstr(message, " does not exist"));
 }
 
 const struct object_protocol gcs_protocol = {

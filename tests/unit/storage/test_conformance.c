@@ -2,7 +2,7 @@
  * What every driver must do, whatever it talks to: one suite, run over a table of places. A new driver adds
  * its rows; behaviour of one driver only goes into a test of its own.
  *
- * Arguments: `disks` or `stores`, the half to run; none: both.
+ * Arguments: `disks`, `s3`, `azure` or `gcs`, the part to run; none: all of them.
  */
 #include "fake_azure.h"
 #include "fake_gcs.h"
@@ -90,14 +90,17 @@ static void close_access(struct access *access)
 }
 
 static const struct {
+    const char *part;          /* argument */
     const char *script, *path; /* behind the endpoint's host */
     const char *settings;
 } stores[N_STORES] = {
-    [S3] = {"s3_server.py", "", "{\"min_part_size\": 1}"},
-    [AZURE] = {"azure_server.py", "/fakeaccount", "{}"},
-    [GCS] = {"gcs_server.py", "", "{}"},
+    [DISK] = {"disks", NULL, NULL, NULL},
+    [S3] = {"s3", "s3_server.py", "", "{\"min_part_size\": 1}"},
+    [AZURE] = {"azure", "azure_server.py", "/fakeaccount", "{}"},
+    [GCS] = {"gcs", "gcs_server.py", "", "{}"},
 };
 
+static bool chosen[N_STORES];
 static struct fake_server servers[N_STORES];
 
 static void setup_store(const struct place *place)
@@ -749,7 +752,7 @@ static int group_setup(void **state)
     harness_make_root();
     gcs_use_token("fake-token");
     for (int i = 0; i < N_STORES; i++)
-        if (stores[i].script) {
+        if (chosen[i] && stores[i].script) {
             fake_start(stores[i].script);
             servers[i] = fake;
         }
@@ -760,7 +763,7 @@ static int group_teardown(void **state)
 {
     (void)state;
     for (int i = 0; i < N_STORES; i++)
-        if (stores[i].script) {
+        if (chosen[i] && stores[i].script) {
             fake = servers[i];
             fake_stop();
         }
@@ -780,12 +783,12 @@ int main(int argc, char **argv)
 {
     static struct CMUnitTest tests[N_PLACES * N_CASES];
     static char names[N_PLACES * N_CASES][128];
-    bool disks = argc < 2 || strcmp(argv[1], "disks") == 0;
-    bool at_stores = argc < 2 || strcmp(argv[1], "stores") == 0;
     size_t n = 0;
+    for (int i = 0; i < N_STORES; i++)
+        chosen[i] = argc < 2 || strcmp(argv[1], stores[i].part) == 0;
     for (size_t i = 0; i < N_PLACES * N_CASES; i++) {
         const struct place *place = &places[i / N_CASES];
-        if (place->store != DISK ? !at_stores : !disks)
+        if (!chosen[place->store])
             continue;
         snprintf(names[n], sizeof names[n], "%s: %s", place->name, cases[i % N_CASES].name);
         tests[n] = (struct CMUnitTest){
@@ -793,7 +796,7 @@ int main(int argc, char **argv)
         n++;
     }
     if (n == 0) {
-        fprintf(stderr, "usage: %s [disks|stores]\n", argv[0]);
+        fprintf(stderr, "usage: %s [disks|s3|azure|gcs]\n", argv[0]);
         return 2;
     }
     return _cmocka_run_group_tests("storage conformance", tests, n, group_setup, group_teardown);
