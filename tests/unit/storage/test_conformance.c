@@ -100,7 +100,7 @@ static const struct {
     [GCS] = {"gcs", "gcs_server.py", "", "{}"},
 };
 
-static bool chosen[N_STORES];
+static bool wanted[N_STORES];
 static struct fake_server servers[N_STORES];
 
 static void setup_store(const struct place *place)
@@ -752,7 +752,7 @@ static int group_setup(void **state)
     harness_make_root();
     gcs_use_token("fake-token");
     for (int i = 0; i < N_STORES; i++)
-        if (chosen[i] && stores[i].script) {
+        if (wanted[i] && stores[i].script) {
             fake_start(stores[i].script);
             servers[i] = fake;
         }
@@ -763,7 +763,7 @@ static int group_teardown(void **state)
 {
     (void)state;
     for (int i = 0; i < N_STORES; i++)
-        if (chosen[i] && stores[i].script) {
+        if (wanted[i] && stores[i].script) {
             fake = servers[i];
             fake_stop();
         }
@@ -785,10 +785,10 @@ int main(int argc, char **argv)
     static char names[N_PLACES * N_CASES][128];
     size_t n = 0;
     for (int i = 0; i < N_STORES; i++)
-        chosen[i] = argc < 2 || strcmp(argv[1], stores[i].part) == 0;
+        wanted[i] = argc < 2 || strcmp(argv[1], stores[i].part) == 0;
     for (size_t i = 0; i < N_PLACES * N_CASES; i++) {
         const struct place *place = &places[i / N_CASES];
-        if (!chosen[place->store])
+        if (!wanted[place->store])
             continue;
         snprintf(names[n], sizeof names[n], "%s: %s", place->name, cases[i % N_CASES].name);
         tests[n] = (struct CMUnitTest){
