@@ -116,6 +116,23 @@ def test_an_emulator_gets_no_token(bm, store, written):
     assert not store.tokens.log()
 
 
+def test_an_upload_to_an_emulator_is_taken_up_again(bm, store):
+    """Without credentials there is no secret of theirs to record the session with."""
+    store.fake.change(anonymous=True)
+    store.destination(ref="", endpoint=None, **store.in_parts)
+    env = {"STORAGE_EMULATOR_HOST": f"127.0.0.1:{store.fake.ports['http']}", "BM_LEASE_SECONDS": "2"}
+    store.fake.rule("hold", {"operation": "UploadChunk", "nth": 3})
+    backup = store.backup_of(LARGE)
+    first = bm.worker(**env)
+    store.fake.wait_holding()
+    first.kill()
+    store.fake.release()
+    bm.worker(**env)
+    assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
+    store.assert_whole(bm.rows(backup)[0])
+    assert store.begun() == 1 and store.fake.log("QueryResumable")
+
+
 def test_a_token_is_fetched_once_and_again_when_it_ends(bm, store):
     """In mid upload the token ends (the session needs none); what follows is asked with another one. A lifetime of more
     than an hour's quarter is kept."""
