@@ -7,6 +7,7 @@ import tempfile
 
 import pytest
 
+from harness.azurite import Azurite
 from harness.processes import SANITIZER_ENV, become_subreaper, children, command_of, long_lived
 from harness.rados_gateway import RadosGateway
 from harness.servers import Postgres, Redis
@@ -58,6 +59,26 @@ def own_postgres(tmp):
 def gateway(session_dir):
     """Ceph's RADOS gateway: an S3 store with four users. Lives as long as the session, as many buckets as you like."""
     server = RadosGateway(os.path.join(session_dir, "rgw"))
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def azurite(session_dir):
+    """Azurite over http: an Azure store. Lives as long as the session, as many containers as you like."""
+    server = Azurite(os.path.join(session_dir, "azurite"))
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def azurite_tls(session_dir):
+    """The same over https, with what it has of bearer tokens; its blobs are its own."""
+    server = Azurite(os.path.join(session_dir, "azurite-tls"), tls=True)
     try:
         yield server.start()
     finally:

@@ -1,6 +1,6 @@
 /*
- * Closing: secrets and AWS cache at once (each uses the other, neither starts anything any more), then the
- * HTTP client that both have used, then the memory.
+ * Closing: secrets and the clouds' caches at once (they use one another, none starts anything any more), then
+ * the HTTP client that all have used, then the memory.
  *
  * access_load_keys is an operation of its own: one secrets_get after the other, in the order of the
  * references, into a ring of its own, whose keys replace the old ones when all have come.
@@ -43,9 +43,11 @@ void access_close(struct access *access, void (*on_closed)(void *data), void *da
         return;
     access->on_closed = on_closed;
     access->data = data;
-    access->open_parts = 2;
+    access->open_parts = 4;
     secrets_close(access->secrets, on_part_closed, access);
     aws_credentials_cache_close(access->aws, on_part_closed, access);
+    azure_credentials_cache_close(access->azure, on_part_closed, access);
+    google_credentials_cache_close(access->google, on_part_closed, access);
 }
 
 static int open_parts(struct access *access, const struct settings *settings, struct error *err)
@@ -58,10 +60,16 @@ static int open_parts(struct access *access, const struct settings *settings, st
     rc = secrets_new(access->loop, &options, &access->secrets, err);
     if (rc == 0)
         rc = aws_credentials_cache_new(access->loop, access->http, access->secrets, &access->aws, err);
+    if (rc == 0)
+        rc = azure_credentials_cache_new(access->loop, access->http, access->secrets, &access->azure, err);
+    if (rc == 0)
+        rc = google_credentials_cache_new(access->loop, access->http, access->secrets, &access->google, err);
     if (rc == 0) {
         secrets_set_aws(access->secrets, access->aws);
         return 0;
     }
+    azure_credentials_cache_close(access->azure, NULL, NULL);
+    aws_credentials_cache_close(access->aws, NULL, NULL);
     secrets_close(access->secrets, NULL, NULL);
     http_client_close(access->http, NULL, NULL);
     return rc;

@@ -1,13 +1,15 @@
 /*
- * What a program needs to reach secrets and stores, on one loop: HTTP, secrets by reference, AWS credentials,
- * the keys of what is encrypted at rest. Made once per program, given to storage drivers (storage_location)
- * and the producer.
+ * What a program needs to reach secrets and stores, on one loop: HTTP, secrets by reference, the clouds'
+ * credentials, the keys of what is encrypted at rest. Made once per program, given to storage drivers
+ * (storage_location) and the producer.
  */
 #pragma once
 
 #include <uv.h>
 
 #include "auth/aws_credentials.h"
+#include "auth/azure_credentials.h"
+#include "auth/google_credentials.h"
 #include "auth/keyring.h"
 #include "auth/secrets.h"
 #include "base/settings.h"
@@ -18,6 +20,8 @@ struct access {
     struct http_client *http;
     struct secrets *secrets;
     struct aws_credentials_cache *aws;
+    struct azure_credentials_cache *azure;
+    struct google_credentials_cache *google;
     struct keyring *keyring; /* may be empty */
     char *keyring_refs;      /* BM_ENCRYPTION_KEY_REF */
     char *legacy_key_ref;    /* BM_LEGACY_ENCRYPTION_KEY_REF: the older system's Fernet key */

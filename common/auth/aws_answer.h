@@ -29,6 +29,3 @@ void aws_answer_error_type(const char *body, size_t size, char ret_code[64]);
 
 /* Codes that say: again, a little later. */
 bool aws_answer_is_throttling(int status, const char *code);
-
-/* "2026-01-02T03:04:05Z", with a fraction or an offset too: Unix time in ms; -1 for anything else. */
-int64_t aws_answer_time(const char *text);

@@ -5,40 +5,21 @@
 #include <strings.h>
 
 #include "auth/aws_environment.h"
-#include "auth/aws_file.h"
+#include "auth/service_address.h"
+#include "auth/small_file.h"
 
-static bool is_allowed_ipv4(const char *host)
+static bool is_allowed_host(const char *host)
 {
-    struct in_addr ip;
-    if (inet_pton(AF_INET, host, &ip) != 1)
-        return false;
-    uint32_t n = ntohl(ip.s_addr);
-    return n >> 24 == 127 || n == 0xa9feaa02 /* 169.254.170.2 */ || n == 0xa9feaa17 /* 169.254.170.23 */;
-}
-
-static bool is_allowed_ipv6(const char *host)
-{
+    static const char *const hosts[] = {"169.254.170.2", "169.254.170.23"};
     struct in6_addr ip, pod;
-    return inet_pton(AF_INET6, host, &ip) == 1 && inet_pton(AF_INET6, "fd00:ec2::23", &pod) == 1 &&
-           (memcmp(&ip, &in6addr_loopback, sizeof ip) == 0 || memcmp(&ip, &pod, sizeof ip) == 0);
-}
-
-/* The host of "host", "host:port", "[ipv6]:port" into ret[256]; false: none of these. */
-static bool copy_host(const char *authority, size_t size, char *ret)
-{
-    const char *host = authority, *end = memchr(authority, ':', size);
-    if (size > 0 && *authority == '[') {
-        host++;
-        end = memchr(authority, ']', size);
-        if (end == NULL)
-            return false;
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
+        if (strcmp(host, hosts[i]) == 0)
+            return true;
     }
-    size_t n = end ? (size_t)(end - host) : size;
-    if (n == 0 || n > 255)
-        return false;
-    memcpy(ret, host, n);
-    ret[n] = '\0';
-    return true;
+    if (inet_pton(AF_INET6, host, &ip) == 1 && inet_pton(AF_INET6, "fd00:ec2::23", &pod) == 1 &&
+        memcmp(&ip, &pod, sizeof ip) == 0)
+        return true;
+    return service_address_is_loopback(host);
 }
 
 static bool is_allowed(const char *uri)
@@ -48,11 +29,9 @@ static bool is_allowed(const char *uri)
         return strpbrk(uri, unsafe) == NULL;
     if (strncasecmp(uri, "http://", 7) != 0 || strpbrk(uri, unsafe))
         return false;
-    char host[256];
+    char host[SERVICE_HOST_SIZE];
     const char *authority = uri + 7;
-    if (!copy_host(authority, strcspn(authority, "/?#"), host))
-        return false;
-    return is_allowed_ipv4(host) || is_allowed_ipv6(host) || strcasecmp(host, "localhost") == 0;
+    return service_address_host(authority, strcspn(authority, "/?#"), host) && is_allowed_host(host);
 }
 
 static int write_url(struct strbuf *url, struct error *err)
@@ -87,31 +66,31 @@ static bool has_control(const char *text)
     return false;
 }
 
-static int add_authorization(struct aws_call_request *request, struct error *err)
+static int add_authorization(struct service_request *request, struct error *err)
 {
     const char *file = aws_environment(AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE);
     const char *given = aws_environment(AWS_CONTAINER_AUTHORIZATION_TOKEN);
     char *token;
     if (file) {
-        int rc = aws_file_read_token(file, &token, err);
+        int rc = small_file_read_token(file, &token, err);
         if (rc)
             return rc;
-        strbuf_puts(aws_call_add_header(request, "Authorization"), token);
-        aws_file_free(token, strlen(token));
+        strbuf_puts(service_request_add_header(request, "Authorization"), token);
+        small_file_free(token, strlen(token));
         return 0;
     }
     if (given && has_control(given))
         return error_set(err, ERROR_INPUT, false,
                          "AWS_CONTAINER_AUTHORIZATION_TOKEN: a control character in it");
     if (given)
-        strbuf_puts(aws_call_add_header(request, "Authorization"), given);
+        strbuf_puts(service_request_add_header(request, "Authorization"), given);
     return 0;
 }
 
-int aws_container_prepare(struct aws_call_request *request, struct error *err)
+int aws_container_prepare(struct service_request *request, struct error *err)
 {
     request->method = "GET";
-    strbuf_puts(aws_call_add_header(request, "Accept"), "application/json");
+    strbuf_puts(service_request_add_header(request, "Accept"), "application/json");
     int rc = write_url(&request->url, err);
     return rc ? rc : add_authorization(request, err);
 }

@@ -18,12 +18,12 @@
 #include <string.h>
 
 #include "auth/aws_answer.h"
-#include "auth/aws_call.h"
 #include "auth/aws_container.h"
 #include "auth/aws_environment.h"
 #include "auth/aws_keys.h"
 #include "auth/aws_metadata.h"
 #include "auth/aws_plan.h"
+#include "auth/aws_signer.h"
 #include "auth/aws_sts.h"
 
 const struct aws_timing aws_timing_default = {
@@ -56,13 +56,14 @@ struct aws_fetch {
 
     enum fetch_state state;
     uv_timer_t start; /* so that nothing happens before return */
-    struct aws_call *call;
+    struct service_call *call;
     struct aws_plan plan;
     int next_role;
     char *metadata_token, *metadata_role;
     bool token_timed_out;
     char source[SOURCE_SIZE];
     struct aws_answer answer; /* of the last step that gave credentials */
+    struct aws_signer signer;
     bool cancelled;
     int rc;
     struct error err;
@@ -70,7 +71,7 @@ struct aws_fetch {
 
 /* ---- questions and answers of each state ---- */
 
-static int prepare(void *data, struct aws_call_request *request, struct error *err)
+static int prepare(void *data, struct service_request *request, struct error *err)
 {
     struct aws_fetch *f = data;
     const struct aws_plan *plan = &f->plan;
@@ -123,6 +124,12 @@ static int answer(void *data, const struct http_response *response, struct error
     return take(f, response, err);
 }
 
+static int sign(void *data, struct service_request *request, struct error *err)
+{
+    const struct aws_fetch *f = data;
+    return aws_signer_sign(&f->signer, request, err);
+}
+
 /* ---- the machine ---- */
 
 static void on_called(void *data, const struct error *err);
@@ -130,6 +137,7 @@ static void on_called(void *data, const struct error *err);
 static void fetch_free(struct aws_fetch *f)
 {
     aws_answer_deinit(&f->answer);
+    aws_signer_deinit(&f->signer);
     aws_plan_deinit(&f->plan);
     if (f->metadata_token)
         explicit_bzero(f->metadata_token, strlen(f->metadata_token));
@@ -161,17 +169,17 @@ static void end(struct aws_fetch *f, int rc)
     uv_close((uv_handle_t *)&f->start, on_closed);
 }
 
-static struct aws_call_ask question(struct aws_fetch *f)
+static struct service_call_ask question(struct aws_fetch *f)
 {
-    struct aws_call_ask ask = {.http = f->http,
-                               .what = f->source,
-                               .tries = 3,
-                               .delay_ms = f->timing->retry_delay_ms,
-                               .proxy = HTTP_PROXY_NEVER,
-                               .prepare = prepare,
-                               .answer = answer,
-                               .done = on_called,
-                               .data = f};
+    struct service_call_ask ask = {.http = f->http,
+                                   .what = f->source,
+                                   .tries = 3,
+                                   .delay_ms = f->timing->retry_delay_ms,
+                                   .proxy = HTTP_PROXY_NEVER,
+                                   .prepare = prepare,
+                                   .answer = answer,
+                                   .done = on_called,
+                                   .data = f};
     if (f->state == FETCH_CONTAINER)
         ask.total_timeout_ms = f->timing->container_timeout_ms;
     else if (f->state == FETCH_WEB_IDENTITY || f->state == FETCH_ROLE) {
@@ -182,11 +190,8 @@ static struct aws_call_ask question(struct aws_fetch *f)
         ask.tries = 1;
         ask.total_timeout_ms = f->timing->metadata_timeout_ms;
     }
-    if (f->state == FETCH_ROLE) {
-        ask.sign_with = &f->answer.credentials;
-        ask.region = aws_sts_signing_region(f->plan.region);
-        ask.service = "sts";
-    }
+    if (f->state == FETCH_ROLE)
+        ask.sign = sign;
     ask.connect_timeout_ms = ask.total_timeout_ms;
     return ask;
 }
@@ -194,8 +199,8 @@ static struct aws_call_ask question(struct aws_fetch *f)
 static void go(struct aws_fetch *f, enum fetch_state state)
 {
     f->state = state;
-    struct aws_call_ask ask = question(f);
-    int rc = aws_call_start(f->start.loop, &ask, &f->call, &f->err);
+    struct service_call_ask ask = question(f);
+    int rc = service_call_start(f->start.loop, &ask, &f->call, &f->err);
     if (rc)
         end(f, rc);
 }
@@ -216,7 +221,13 @@ static void go_on(struct aws_fetch *f)
         return;
     }
     name_source(f, &f->plan.roles[f->next_role], "role by STS");
-    go(f, FETCH_ROLE);
+    f->signer.region = aws_sts_signing_region(f->plan.region);
+    f->signer.service = "sts";
+    int rc = aws_signer_use(&f->signer, f->source, &f->answer.credentials, &f->err);
+    if (rc)
+        end(f, rc);
+    else
+        go(f, FETCH_ROLE);
 }
 
 static void go_to_base(struct aws_fetch *f)
@@ -364,5 +375,5 @@ void aws_fetch_cancel(struct aws_fetch *fetch)
 {
     fetch->cancelled = true;
     if (fetch->call)
-        aws_call_cancel(fetch->call);
+        service_call_cancel(fetch->call);
 }

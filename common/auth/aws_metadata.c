@@ -28,22 +28,22 @@ static int write_url(struct strbuf *url, const char *path, struct error *err)
     return 0;
 }
 
-int aws_metadata_prepare_token(struct aws_call_request *request, struct error *err)
+int aws_metadata_prepare_token(struct service_request *request, struct error *err)
 {
     request->method = "PUT";
-    strbuf_puts(aws_call_add_header(request, "X-aws-ec2-metadata-token-ttl-seconds"), "21600");
+    strbuf_puts(service_request_add_header(request, "X-aws-ec2-metadata-token-ttl-seconds"), "21600");
     return write_url(&request->url, "/latest/api/token", err);
 }
 
-int aws_metadata_prepare_role(struct aws_call_request *request, const char *token, struct error *err)
+int aws_metadata_prepare_role(struct service_request *request, const char *token, struct error *err)
 {
     request->method = "GET";
     if (token)
-        strbuf_puts(aws_call_add_header(request, "X-aws-ec2-metadata-token"), token);
+        strbuf_puts(service_request_add_header(request, "X-aws-ec2-metadata-token"), token);
     return write_url(&request->url, "/latest/meta-data/iam/security-credentials/", err);
 }
 
-int aws_metadata_prepare_keys(struct aws_call_request *request, const char *token, const char *role,
+int aws_metadata_prepare_keys(struct service_request *request, const char *token, const char *role,
                               struct error *err)
 {
     int rc = aws_metadata_prepare_role(request, token, err);

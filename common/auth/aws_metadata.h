@@ -5,11 +5,11 @@
 #pragma once
 
 #include "auth/aws_answer.h"
-#include "auth/aws_call.h"
+#include "auth/service_call.h"
 
-int aws_metadata_prepare_token(struct aws_call_request *request, struct error *err);
-int aws_metadata_prepare_role(struct aws_call_request *request, const char *token, struct error *err);
-int aws_metadata_prepare_keys(struct aws_call_request *request, const char *token, const char *role,
+int aws_metadata_prepare_token(struct service_request *request, struct error *err);
+int aws_metadata_prepare_role(struct service_request *request, const char *token, struct error *err);
+int aws_metadata_prepare_keys(struct service_request *request, const char *token, const char *role,
                               struct error *err);
 
 /* *ret: malloc'ed. ERROR_UNSUPPORTED: no tokens here, so version 1. */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "auth/aws_environment.h"
-#include "auth/aws_file.h"
+#include "auth/small_file.h"
 #include "base/ini.h"
 
 struct aws_profiles {
@@ -34,7 +34,7 @@ static const char *const key_names[AWS_KEYS] = {
 
 static void value_free(char *value)
 {
-    aws_file_free(value, value ? strlen(value) : 0);
+    small_file_free(value, value ? strlen(value) : 0);
 }
 
 static void profile_deinit(struct aws_profile *profile)
@@ -168,7 +168,7 @@ static int read_file(struct aws_profiles *profiles, enum aws_variable variable, 
         rc = error_set(err, ERROR_LIMIT, true, "%s: longer than %zu bytes, or memory is out",
                        aws_environment_name(variable), path.max);
     else if (given || home)
-        rc = aws_file_read(path.data, INI_MAX_SIZE, &bytes, &size, err);
+        rc = small_file_read(path.data, INI_MAX_SIZE, &bytes, &size, err);
     if (rc == ERROR_NOT_FOUND || (rc == ERROR_DENIED && !given))
         rc = 0;
     else if (rc == 0 && bytes) {
@@ -176,7 +176,7 @@ static int read_file(struct aws_profiles *profiles, enum aws_variable variable, 
         if (rc)
             error_context(err, "%.300s", path.data);
     }
-    aws_file_free(bytes, size);
+    small_file_free(bytes, size);
     strbuf_deinit(&path);
     return rc;
 }

@@ -12,11 +12,11 @@
 #include <string.h>
 
 #include "auth/aws_answer.h"
-#include "auth/aws_call.h"
 #include "auth/aws_credentials_internal.h"
 #include "auth/aws_endpoint.h"
 #include "auth/aws_environment.h"
 #include "auth/aws_plan.h"
+#include "auth/aws_signer.h"
 #include "auth/base64.h"
 #include "auth/secret.h"
 
@@ -41,7 +41,8 @@ struct aws_secrets_manager_fetch {
     enum manager_state state;
     uv_timer_t start; /* so that nothing happens before return */
     struct aws_credentials_wait *wait;
-    struct aws_call *call;
+    struct service_call *call;
+    struct aws_signer signer;
     char access_key_id[ACCESS_KEY_SIZE]; /* in use, for complaints */
     bool complained, expired, cancelled;
     char what[160];
@@ -52,7 +53,7 @@ struct aws_secrets_manager_fetch {
 
 /* ---- question and answer ---- */
 
-static int prepare(void *data, struct aws_call_request *request, struct error *err)
+static int prepare(void *data, struct service_request *request, struct error *err)
 {
     struct aws_secrets_manager_fetch *f = data;
     json_t *question = json_pack("{s:s}", "SecretId", f->id);
@@ -63,10 +64,16 @@ static int prepare(void *data, struct aws_call_request *request, struct error *e
     strbuf_puts(&request->body, body);
     free(body);
     request->method = "POST";
-    strbuf_puts(aws_call_add_header(request, "Content-Type"), "application/x-amz-json-1.1");
-    strbuf_puts(aws_call_add_header(request, "X-Amz-Target"), "secretsmanager.GetSecretValue");
+    strbuf_puts(service_request_add_header(request, "Content-Type"), "application/x-amz-json-1.1");
+    strbuf_puts(service_request_add_header(request, "X-Amz-Target"), "secretsmanager.GetSecretValue");
     return aws_endpoint_write(&request->url, AWS_ENDPOINT_URL_SECRETS_MANAGER, "secretsmanager", f->region,
                               err);
+}
+
+static int sign(void *data, struct service_request *request, struct error *err)
+{
+    const struct aws_secrets_manager_fetch *f = data;
+    return aws_signer_sign(&f->signer, request, err);
 }
 
 static int keep_text(struct aws_secrets_manager_fetch *f, const char *text, size_t size, struct error *err)
@@ -145,6 +152,7 @@ static void fetch_free(struct aws_secrets_manager_fetch *f)
     secret_free(f->text);
     free(f->id);
     free(f->region);
+    aws_signer_deinit(&f->signer);
     free(f);
 }
 
@@ -214,21 +222,23 @@ static void on_credentials(void *data, const struct aws_credentials *credentials
     }
     snprintf(f->access_key_id, sizeof f->access_key_id, "%s", credentials->access_key_id);
     const struct aws_timing *timing = aws_credentials_cache_timing(f->aws);
-    struct aws_call_ask ask = {.http = f->http,
-                               .what = f->what,
-                               .tries = TRIES,
-                               .delay_ms = timing->retry_delay_ms,
-                               .total_timeout_ms = timing->service_timeout_ms,
-                               .ca_file = aws_environment(AWS_CA_BUNDLE),
-                               .sign_with = credentials,
-                               .region = f->region,
-                               .service = "secretsmanager",
-                               .prepare = prepare,
-                               .answer = answer,
-                               .done = on_called,
-                               .data = f};
+    struct service_call_ask ask = {.http = f->http,
+                                   .what = f->what,
+                                   .tries = TRIES,
+                                   .delay_ms = timing->retry_delay_ms,
+                                   .total_timeout_ms = timing->service_timeout_ms,
+                                   .ca_file = aws_environment(AWS_CA_BUNDLE),
+                                   .prepare = prepare,
+                                   .sign = sign,
+                                   .answer = answer,
+                                   .done = on_called,
+                                   .data = f};
     f->state = MANAGER_ASKING;
-    int rc = aws_call_start(f->start.loop, &ask, &f->call, &f->err);
+    f->signer.region = f->region;
+    f->signer.service = "secretsmanager";
+    int rc = aws_signer_use(&f->signer, f->what, credentials, &f->err);
+    if (rc == 0)
+        rc = service_call_start(f->start.loop, &ask, &f->call, &f->err);
     if (rc)
         end(f, rc);
 }
@@ -298,7 +308,7 @@ void aws_secrets_manager_cancel(struct aws_secrets_manager_fetch *fetch)
         return;
     fetch->cancelled = true;
     if (fetch->call)
-        aws_call_cancel(fetch->call);
+        service_call_cancel(fetch->call);
     else if (fetch->wait) {
         aws_credentials_forget(fetch->wait);
         fetch->wait = NULL;

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "auth/aws_endpoint.h"
-#include "auth/aws_file.h"
 #include "auth/sigv4.h"
+#include "auth/small_file.h"
 
 static void add_field(struct strbuf *body, const char *name, const char *value)
 {
@@ -14,11 +14,11 @@ static void add_field(struct strbuf *body, const char *name, const char *value)
     sigv4_encode(body, value, false);
 }
 
-static int prepare(struct aws_call_request *request, const char *action, const struct aws_role *role,
+static int prepare(struct service_request *request, const char *action, const struct aws_role *role,
                    const char *region, struct error *err)
 {
     request->method = "POST";
-    strbuf_puts(aws_call_add_header(request, "Content-Type"),
+    strbuf_puts(service_request_add_header(request, "Content-Type"),
                 "application/x-www-form-urlencoded; charset=utf-8");
     strbuf_printf(&request->body, "Action=%s&Version=2011-06-15", action);
     add_field(&request->body, "RoleArn", role->arn);
@@ -28,23 +28,23 @@ static int prepare(struct aws_call_request *request, const char *action, const s
     return aws_endpoint_write(&request->url, AWS_ENDPOINT_URL_STS, "sts", region, err);
 }
 
-int aws_sts_prepare_web_identity(struct aws_call_request *request, const struct aws_role *role,
+int aws_sts_prepare_web_identity(struct service_request *request, const struct aws_role *role,
                                  const char *token_file, const char *region, struct error *err)
 {
     char *token;
     int rc = prepare(request, "AssumeRoleWithWebIdentity", role, region, err);
     if (rc == 0)
-        rc = aws_file_read_token(token_file, &token, err);
+        rc = small_file_read_token(token_file, &token, err);
     if (rc) {
         error_context(err, "web identity");
         return rc;
     }
     add_field(&request->body, "WebIdentityToken", token);
-    aws_file_free(token, strlen(token));
+    small_file_free(token, strlen(token));
     return 0;
 }
 
-int aws_sts_prepare_role(struct aws_call_request *request, const struct aws_role *role, const char *region,
+int aws_sts_prepare_role(struct service_request *request, const struct aws_role *role, const char *region,
                          struct error *err)
 {
     int rc = prepare(request, "AssumeRole", role, region, err);

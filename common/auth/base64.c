@@ -51,3 +51,14 @@ char *base64_encode(const unsigned char *data, size_t size)
         EVP_EncodeBlock((unsigned char *)out, data, (int)size);
     return out;
 }
+
+char *base64_encode_url(const unsigned char *data, size_t size)
+{
+    char *text = base64_encode(data, size);
+    if (text == NULL)
+        return NULL;
+    for (char *at = text; *at; at++)
+        *at = (char)(*at == '+' ? '-' : *at == '/' ? '_' : *at);
+    text[strcspn(text, "=")] = '\0';
+    return text;
+}

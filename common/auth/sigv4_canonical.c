@@ -3,31 +3,11 @@
 #include <assert.h>
 #include <string.h>
 
-static bool is_plain(char c, bool keep_slash)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '.' || c == '~' || (c == '/' && keep_slash);
-}
-
-static void encode(struct strbuf *out, const char *text, size_t size, bool keep_slash)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    size_t i = 0;
-    while (i < size) {
-        size_t from = i;
-        while (i < size && is_plain(text[i], keep_slash))
-            i++;
-        strbuf_append(out, text + from, i - from);
-        for (; i < size && !is_plain(text[i], keep_slash); i++) {
-            unsigned char c = (unsigned char)text[i];
-            strbuf_append(out, (char[]){'%', hex[c >> 4], hex[c & 15]}, 3);
-        }
-    }
-}
+#include "base/percent.h"
 
 void sigv4_encode(struct strbuf *out, const char *text, bool keep_slash)
 {
-    encode(out, text, strlen(text), keep_slash);
+    percent_encode(out, text, strlen(text), keep_slash);
 }
 
 void sigv4_list_init(struct sigv4_list *list)
@@ -231,7 +211,7 @@ static void write_normalised(const char *path, struct strbuf *out)
             drop_segment(out, start);
         else if (length > 0 && !(length == 1 && *path == '.')) {
             strbuf_putc(out, '/');
-            encode(out, path, length, false);
+            percent_encode(out, path, length, false);
         }
         path += length;
     }

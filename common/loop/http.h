@@ -73,7 +73,7 @@ struct http_response {
  *   ERROR_UNREACHABLE  resolve, connect, TLS handshake (a certificate that isn't trusted is ERROR_DENIED, not
  *                      retryable, and says what to do: ca_file), connection broken or answer cut short
  *   ERROR_TIMEOUT      one of the three bounds
- *   ERROR_LIMIT        the answer is longer than response_max; not retryable
+ *   ERROR_LIMIT        the answer is longer than response_max; retryable: it may be a proxy's
  *   ERROR_PROTOCOL     not HTTP, a header block over 64 KiB, more than 32 answers 1xx; retryable
  *   ERROR_INPUT        ca_file can't be read or holds no certificate; not retryable
  *   ERROR_IO           body_fd can't be read, or ends before body_size (ERROR_CORRUPT)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "storage/azure/azure.h"
 #include "storage/posix/posix.h"
 #include "storage/s3/s3.h"
 
@@ -12,10 +13,14 @@ static const struct {
     const char *storage_type;
     const struct storage_driver *driver; /* NULL: no driver yet */
 } registry[] = {
-    {"local", &storage_posix}, {"local_external", &storage_posix},
-    {"s3", &storage_s3},       {"minio", &storage_s3},
-    {"spaces", &storage_s3},   {"backblaze", &storage_s3},
-    {"azure_blob", NULL},      {"gcs", NULL},
+    {"local", &storage_posix},
+    {"local_external", &storage_posix},
+    {"s3", &storage_s3},
+    {"minio", &storage_s3},
+    {"spaces", &storage_s3},
+    {"backblaze", &storage_s3},
+    {"azure_blob", &storage_azure},
+    {"gcs", NULL},
 };
 
 static const struct storage_driver *override;
@@ -58,7 +63,7 @@ int storage_driver_find(const char *storage_type, const struct storage_driver **
         if (registry[i].driver == NULL)
             return error_set(err, ERROR_UNSUPPORTED, false,
                              "storage type '%s' is known, but this version has no driver for it yet; local, "
-                             "local_external, s3, minio, spaces and backblaze can be used",
+                             "local_external, s3, minio, spaces, backblaze and azure_blob can be used",
                              storage_type);
         *ret_driver = registry[i].driver;
         return 0;

@@ -6,12 +6,14 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <isa-l/crc.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/crc64.h"
 #include "base/regular_file.h"
 #include "storage/part_plan.h"
 
@@ -69,6 +71,7 @@ void part_digests_free(struct part_digests *digests)
 struct part_digester {
     struct digest *whole;
     struct digest *part; /* from the second one on */
+    EVP_MD_CTX *md5;     /* NULL = not wanted */
     struct part_digest *parts;
     uint32_t capacity;
     uint32_t count; /* the one under way included */
@@ -96,8 +99,20 @@ void part_digester_free(struct part_digester *digester)
         return;
     digest_free(digester->whole);
     digest_free(digester->part);
+    EVP_MD_CTX_free(digester->md5);
     free(digester->parts);
     free(digester);
+}
+
+bool part_digester_want_md5(struct part_digester *digester)
+{
+    assert(digester->total == 0 && digester->md5 == NULL);
+    digester->md5 = EVP_MD_CTX_new();
+    if (digester->md5 && EVP_DigestInit_ex(digester->md5, EVP_md5(), NULL) == 1)
+        return true;
+    EVP_MD_CTX_free(digester->md5);
+    digester->md5 = NULL;
+    return false;
 }
 
 static void begin_part(struct part_digester *digester)
@@ -146,10 +161,13 @@ void part_digester_update(struct part_digester *digester, const void *data, size
             n = size < room ? size : (size_t)room;
             part->size += n;
             part->crc32c = part_crc32c(part->crc32c, p, n);
+            part->crc64 = crc64_nvme(part->crc64, p, n);
             if (digester->count > 1)
                 digest_update(digester->part, p, n);
         }
         digest_update(digester->whole, p, n);
+        if (digester->md5)
+            EVP_DigestUpdate(digester->md5, p, n);
         digester->total += n;
         if (!digester->failed && part_is_full(digester))
             end_part(digester);
@@ -167,7 +185,9 @@ struct part_digests *part_digester_finish(struct part_digester *digester)
     struct part_digests *digests = digester->failed ? NULL : malloc(sizeof *digests);
     if (digests == NULL)
         return NULL;
-    *digests = (struct part_digests){digester->total, digester->count, digester->parts};
+    *digests =
+        (struct part_digests){.total = digester->total, .count = digester->count, .parts = digester->parts};
+    digests->has_md5 = digester->md5 && EVP_DigestFinal_ex(digester->md5, digests->md5, NULL) == 1;
     digester->parts = NULL;
     digester->failed = true;
     return digests;
@@ -180,18 +200,21 @@ void part_digester_sha256(struct part_digester *digester, char ret_hex[DIGEST_SH
 
 /* --- the file: head, one record per part, CRC32C of all before it; little-endian --- */
 
-#define MAGIC "BMPARTS1"
+#define MAGIC "BMPARTS2"
 
 struct head {
     char magic[8];
     uint64_t total;
     unsigned char sha256[DIGEST_SHA256_BYTES]; /* of the whole */
     uint32_t count;
+    uint32_t has_md5;
+    unsigned char md5[PART_MD5_BYTES];
 } __attribute__((packed));
 
 struct record {
     unsigned char sha256[DIGEST_SHA256_BYTES];
     uint32_t crc32c;
+    uint64_t crc64;
 } __attribute__((packed));
 
 static size_t file_size(uint32_t count)
@@ -201,13 +224,19 @@ static size_t file_size(uint32_t count)
 
 static unsigned char *encode(const struct part_digests *digests, const char *sha256)
 {
-    struct head head = {.magic = MAGIC, .total = htole64(digests->total), .count = htole32(digests->count)};
+    struct head head = {.magic = MAGIC,
+                        .total = htole64(digests->total),
+                        .count = htole32(digests->count),
+                        .has_md5 = htole32(digests->has_md5)};
     unsigned char *bytes = digest_from_hex(sha256, head.sha256) ? malloc(file_size(digests->count)) : NULL;
     if (bytes == NULL)
         return NULL;
+    if (digests->has_md5)
+        memcpy(head.md5, digests->md5, sizeof head.md5);
     unsigned char *p = mempcpy(bytes, &head, sizeof head);
     for (uint32_t i = 0; i < digests->count; i++) {
-        struct record record = {.crc32c = htole32(digests->parts[i].crc32c)};
+        struct record record = {.crc32c = htole32(digests->parts[i].crc32c),
+                                .crc64 = htole64(digests->parts[i].crc64)};
         memcpy(record.sha256, digests->parts[i].sha256, sizeof record.sha256);
         p = mempcpy(p, &record, sizeof record);
     }
@@ -286,11 +315,14 @@ static int decode(const unsigned char *bytes, size_t size, const char *name, uin
         return error_set(err, ERROR_SYSTEM, true, "out of memory");
     ret->total = total;
     ret->count = count;
+    ret->has_md5 = head.has_md5 != 0;
+    memcpy(ret->md5, head.md5, sizeof ret->md5);
     for (uint32_t i = 0; i < count; i++) {
         struct record record;
         memcpy(&record, bytes + sizeof head + i * sizeof record, sizeof record);
         memcpy(ret->parts[i].sha256, record.sha256, sizeof record.sha256);
         ret->parts[i].crc32c = le32toh(record.crc32c);
+        ret->parts[i].crc64 = le64toh(record.crc64);
         ret->parts[i].size = part_plan_size(&plan, i + 1);
     }
     return 0;

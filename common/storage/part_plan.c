@@ -60,7 +60,7 @@ static uint64_t raised_size(uint64_t least, uint64_t max_size)
 int part_plan_make(uint64_t total, uint64_t part_size, uint32_t max_parts, uint64_t min_size,
                    uint64_t max_size, struct part_plan *ret, struct error *err)
 {
-    assert(max_parts >= 1 && max_parts <= PART_PLAN_MAX_PARTS && max_size >= 1 && min_size <= max_size);
+    assert(max_parts >= 1 && max_parts <= PART_PLAN_FIXED_PARTS && max_size >= 1 && min_size <= max_size);
     if (divide_up(total, max_size) > max_parts)
         return error_set(err, ERROR_LIMIT, false,
                          "%" PRIu64 " bytes don't fit into %" PRIu32 " parts of at most %" PRIu64

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/crc64.h"
 #include "storage/part_digests.h"
 
 #define BUFFER_SIZE ((size_t)128 << 10)
@@ -22,19 +23,27 @@ static void fetch(void)
     md5 = EVP_MD_fetch(NULL, "MD5", NULL);
 }
 
+static void feed_md5(EVP_MD_CTX *context, const void *data, size_t size)
+{
+    int ok = EVP_DigestUpdate(context, data, size);
+    assert(ok == 1);
+    (void)ok;
+}
+
 static void feed(struct range_digest *range, const void *data, size_t size)
 {
     if (range->wanted & RANGE_SHA256)
         digest_update(range->sha256, data, size);
     if (range->wanted & RANGE_CRC32C)
         range->sums.crc32c = part_crc32c(range->sums.crc32c, data, size);
-    if (range->wanted & RANGE_MD5) {
-        int ok = EVP_DigestUpdate(range->md5, data, size);
-        assert(ok == 1);
-        (void)ok;
-    }
+    if (range->wanted & RANGE_CRC64)
+        range->sums.crc64 = crc64_nvme(range->sums.crc64, data, size);
+    if (range->wanted & RANGE_MD5)
+        feed_md5(range->md5, data, size);
     if (range->whole)
         digest_update(range->whole, data, size);
+    if (range->whole_md5)
+        feed_md5(range->whole_md5, data, size);
 }
 
 static void run_slice(uv_work_t *work)

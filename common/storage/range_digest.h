@@ -14,12 +14,13 @@
 
 #define RANGE_MD5_BYTES 16
 
-enum range_sum { RANGE_SHA256 = 1 << 0, RANGE_MD5 = 1 << 1, RANGE_CRC32C = 1 << 2 };
+enum range_sum { RANGE_SHA256 = 1 << 0, RANGE_MD5 = 1 << 1, RANGE_CRC32C = 1 << 2, RANGE_CRC64 = 1 << 3 };
 
 struct range_sums {
     unsigned char sha256[DIGEST_SHA256_BYTES];
     unsigned char md5[RANGE_MD5_BYTES];
     uint32_t crc32c;
+    uint64_t crc64; /* NVME's, base/crc64.h */
 };
 
 /* Embedded in its owner; zeroed before the first use. */
@@ -28,8 +29,9 @@ struct range_digest {
     uv_loop_t *loop;
     int fd; /* read by offset */
     uint64_t offset, size;
-    unsigned wanted;      /* enum range_sum */
-    struct digest *whole; /* fed with the same bytes; NULL = none */
+    unsigned wanted;                 /* enum range_sum */
+    struct digest *whole;            /* fed with the same bytes; NULL = none */
+    struct evp_md_ctx_st *whole_md5; /* likewise */
     /* Once, from the loop, never before return. sums: those wanted; NULL on an error: ERROR_IO and its like,
      * ERROR_CORRUPT (retryable) when the file ends before the range, ERROR_CANCELLED. */
     void (*done)(void *data, const struct range_sums *sums, const struct error *err);

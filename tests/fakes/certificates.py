@@ -4,7 +4,7 @@ import collections
 import os
 import subprocess
 
-NAMES = ("localhost", "s3.localhost", "*.s3.localhost", "s3.test", "*.s3.test")
+NAMES = ("localhost", "s3.localhost", "*.s3.localhost", "s3.test", "*.s3.test", "*.blob.localhost")
 Certificates = collections.namedtuple("Certificates", "ca certificate key")
 
 

@@ -1,11 +1,15 @@
-"""Temporary credentials that the two fakes agree on without talking: secret and token follow from the number."""
+"""Temporary credentials that the fakes agree on without talking: AWS's secret and token follow from the number, a bearer
+token says itself what it is."""
 
+import base64
 import hashlib
+import json
 import re
 
 from fakes.sigv4 import Key
 
 PREFIX = "ASIAFAKE"
+GOOGLE = "ya29.c."  # what access tokens of Google begin with
 
 
 def _word(kind, number):
@@ -19,3 +23,17 @@ def issued(number):
 def find(access_key):
     found = re.fullmatch(PREFIX + r"(\d{8})", access_key)
     return issued(int(found.group(1))) if found else None
+
+
+def bearer(begin, **facts):
+    """A bearer token that carries `facts`; `until` among them is its end, in seconds."""
+    text = base64.urlsafe_b64encode(json.dumps(facts, sort_keys=True).encode()).decode().rstrip("=")
+    return f"{begin}{text}.{_word('bearer', text)}"
+
+
+def find_bearer(begin, token):
+    """Its facts; None for what none of us made."""
+    text, _, word = token.removeprefix(begin).partition(".")
+    if not token.startswith(begin) or word != _word("bearer", text):
+        return None
+    return json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))

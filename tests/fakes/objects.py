@@ -1,8 +1,9 @@
-"""What the fake S3 holds: buckets, objects, open uploads. Small bodies in memory, large ones in unlinked files, so that
-nothing stays behind whatever ends the process. Callers hold Store.lock while they look and change."""
+"""What a fake store holds. Small bodies in memory, large ones in unlinked files, so that nothing stays behind whatever
+ends the process. Callers hold Store.lock while they look and change."""
 
 import hashlib
 import os
+import re
 import tempfile
 import threading
 import time
@@ -66,51 +67,15 @@ class Blob:
             self.file.close()
 
 
-class Part:
-    def __init__(self, number, blob, etag, digests):
-        self.number = number
-        self.blob = blob
-        self.etag = etag
-        self.digests = digests
-        self.time = time.time()
+class Content:
+    """`blobs` in their order are the content of an object in any of the stores."""
 
-
-class Upload:
-    def __init__(self, number, bucket, key, attributes):
-        self.id = f"upload-{number:06}-{os.urandom(12).hex()}"
-        self.bucket = bucket
-        self.key = key
-        self.attributes = attributes
-        self.parts = {}
-        self.initiated = time.time()
-
-    def describe(self):
-        return {
-            "upload_id": self.id,
-            "bucket": self.bucket,
-            "key": self.key,
-            "headers": self.attributes.headers,
-            "checksum_algorithm": self.attributes.algorithm,
-            "checksum_type": self.attributes.checksum_type,
-            "parts": [{"number": p.number, "size": p.blob.size, "etag": p.etag} for _, p in sorted(self.parts.items())],
-        }
-
-
-class Object:
-    """`blobs` in their order are its content; checksums by algorithm, in S3's text form."""
-
-    def __init__(self, bucket, key, blobs, etag, attributes, checksums=(), checksum_type=None, parts=None):
+    def __init__(self, bucket, key, blobs):
         self.bucket = bucket
         self.key = key
         self.blobs = blobs
         self.size = sum(blob.size for blob in blobs)
-        self.etag = etag
-        self.attributes = attributes
-        self.checksums = dict(checksums)
-        self.checksum_type = checksum_type
-        self.parts = parts
         self.modified = time.time()
-        self.version = None
         self.digest = None
 
     def pieces(self, offset, size):
@@ -137,33 +102,31 @@ class Object:
             self.digest = digest.hexdigest()
         return self.digest
 
-    def describe(self):
-        return {
-            "bucket": self.bucket,
-            "key": self.key,
-            "size": self.size,
-            "etag": self.etag,
-            "sha256": self.sha256(),
-            "headers": self.attributes.headers,
-            "checksums": self.checksums,
-            "checksum_type": self.checksum_type,
-            "parts": self.parts,
-            "version_id": self.version,
-        }
+    def drop(self):
+        for blob in self.blobs:
+            blob.drop()
 
 
-class Bucket:
-    def __init__(self, name, region, object_lock=False, default_retention=False, owner="123456789012"):
-        self.name = name
-        self.region = region
-        self.object_lock = object_lock or default_retention
-        self.default_retention = default_retention
-        self.owner = owner
-        self.objects = {}
-        self.older = []  # versions that a later write or a delete marker hides (only with Object Lock)
+def byte_range(text, size):
+    """(offset, size) of what a Range header asks of so many bytes; None when it asks for no part of them, or in a way
+    that servers ignore. ValueError: not satisfiable."""
+    found = re.fullmatch(r"bytes=(\d*)-(\d*)", text or "")
+    if not found or found.group(1, 2) == ("", ""):
+        return None
+    first, last = found.groups()
+    if first == "":
+        start, end = max(0, size - int(last)), size - 1
+    else:
+        start, end = int(first), min(int(last or size), size - 1)
+    if start > end:
+        raise ValueError(text)
+    return start, end - start + 1
 
 
 class Store:
+    """Buckets with `objects`, `older` (versions that are hidden by now) and `keeps_older`; uploads that are open, by id,
+    with drop()."""
+
     def __init__(self, directory, capacity):
         self.directory = directory
         self.capacity = capacity
@@ -181,32 +144,23 @@ class Store:
         """Makes an object visible in place of the one that was."""
         bucket = self.buckets[made.bucket]
         self.hide(bucket, made.key)
-        if bucket.object_lock:
-            made.version = f"version-{self.number():06}"
         bucket.objects[made.key] = made
 
     def hide(self, bucket, key):
         before = bucket.objects.pop(key, None)
         if before is None:
             return
-        if bucket.object_lock:
+        if bucket.keeps_older:
             bucket.older.append(before)
         else:
-            for blob in before.blobs:
-                blob.drop()
-
-    def forget_upload(self, upload, keep=()):
-        self.uploads.pop(upload.id, None)
-        for part in upload.parts.values():
-            if part.number not in keep:
-                part.blob.drop()
+            before.drop()
 
     def clear(self):
         for bucket in self.buckets.values():
             for made in [*bucket.objects.values(), *bucket.older]:
-                for blob in made.blobs:
-                    blob.drop()
+                made.drop()
             bucket.objects.clear()
             bucket.older.clear()
-        for upload in list(self.uploads.values()):
-            self.forget_upload(upload)
+        for upload in self.uploads.values():
+            upload.drop()
+        self.uploads.clear()

@@ -45,7 +45,7 @@ PLACES = ("head", "body", "answer")
 
 
 class Rule:
-    def __init__(self, text, number):
+    def __init__(self, text, number, actions):
         unknown = set(text) - {"id", "match", "action", "before_auth"}
         self.id = text.get("id", f"rule-{number}")
         self.match = dict(text.get("match", {}))
@@ -53,13 +53,13 @@ class Rule:
         action = dict(text.get("action", {}))
         kind = action.get("type")
         unknown |= set(self.match) - MATCHES
-        if kind not in ACTIONS:
-            raise ValueError(f"rule {self.id}: no action '{kind}'; there are: {', '.join(sorted(ACTIONS))}")
-        unknown |= set(action) - set(ACTIONS[kind]) - {"type"}
+        if kind not in actions:
+            raise ValueError(f"rule {self.id}: no action '{kind}'; there are: {', '.join(sorted(actions))}")
+        unknown |= set(action) - set(actions[kind]) - {"type"}
         if unknown:
             raise ValueError(f"rule {self.id}: unknown {', '.join(sorted(unknown))}")
         self.kind = kind
-        self.action = {**ACTIONS[kind], **action}
+        self.action = {**actions[kind], **action}
         if self.action.get("at", "head") not in PLACES:
             raise ValueError(f"rule {self.id}: 'at' is one of {', '.join(PLACES)}")
         self.nth = int(self.match.get("nth", 1))
@@ -106,7 +106,10 @@ class Rule:
 
 
 class Rules:
-    def __init__(self, texts=()):
+    """`more_actions`: what this fake can do besides."""
+
+    def __init__(self, texts=(), more_actions=()):
+        self.actions = {**ACTIONS, **dict(more_actions)}
         self.lock = threading.Lock()
         self.rules = []
         self.number = 0
@@ -116,7 +119,7 @@ class Rules:
         made = []
         for text in [texts] if isinstance(texts, dict) else texts:
             self.number += 1
-            made.append(Rule(text, self.number))
+            made.append(Rule(text, self.number, self.actions))
         with self.lock:
             self.rules += made
         return [rule.id for rule in made]

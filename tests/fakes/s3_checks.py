@@ -10,6 +10,7 @@ import time
 from urllib.parse import parse_qsl
 
 from fakes import checksums
+from fakes.exchange import StoreError
 
 STORAGE_CLASSES = {
     "STANDARD",
@@ -44,16 +45,8 @@ TYPES = {
 }
 
 
-class S3Error(Exception):
+class S3Error(StoreError):
     """Becomes the XML body of an answer, `extra` as further elements of it."""
-
-    def __init__(self, status, code, message, headers=(), **extra):
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.headers = dict(headers)
-        self.extra = extra
 
 
 def invalid(message, code="InvalidRequest", **extra):

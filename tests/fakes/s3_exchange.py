@@ -1,19 +1,15 @@
-"""One request's way through the fake S3: rule, signature, body, digests, operation, answer.
-
-Each step is where a rule's action may step in; run() is the whole way and _work() its regular part.
-"""
+"""One request to the fake S3: signature, bucket, digests, operation; exchange.py has the way it goes."""
 
 import re
-import time
 from email.utils import formatdate
 
-from fakes import s3_xml
-from fakes.objects import Blob, Full
-from fakes.s3_answers import Answers
+from fakes import exchange, s3_xml
+from fakes.exchange import shown_headers
+from fakes.objects import Blob
 from fakes.s3_checks import Expected, S3Error, check_body
 from fakes.s3_operations import Call, operation_of
 from fakes.sigv4 import AuthError, verify
-from fakes.wire import Gone, Response
+from fakes.wire import Response
 
 SMALL_BODY_MAX = 4 << 20  # what isn't an object's content: the list of parts
 SECRET_HEADERS = ("x-amz-security-token", "x-amz-server-side-encryption-customer-key")
@@ -36,106 +32,52 @@ METHODS = {
 METHODS["ListObjectsV2"] = "list_objects_v2"
 
 
-class Exchange(Answers):
-    """One request and its answer. `entry` is its line in the log."""
+class Exchange(exchange.Exchange):
+    full = (507, "XMinioStorageFull", "Storage backend has reached its minimum free drive threshold.")
+    silent = (
+        400,
+        "RequestTimeout",
+        "Your socket connection to the server was not read from or written to within the timeout period. Idle "
+        "connections will be closed.",
+    )
+    document_type = "application/xml"
+    stored = False  # the body has become an object or a part
+    verdict = None
 
-    def __init__(self, server, connection, request):
-        self.server = server
-        self.connection = connection
-        self.request = request
-        self.bucket, self.key = server.bucket_of(request)
+    def identify(self):
+        request = self.request
+        self.bucket, self.key = self.server.bucket_of(request)
         self.operation = operation_of(request, self.bucket, self.key)
-        self.close = request.header("connection", "").lower() == "close"
-        self.body_read = False
-        self.stored = False  # the body has become an object or a part
-        self.verdict = None
         part = request.query.get("partNumber", "")
         self.part = int(part) if part.isdigit() else None
-        self.entry = server.begin(
-            connection,
-            self.operation or "Unknown",
-            method=request.method,
-            path=request.path,
-            bucket=self.bucket,
-            key=self.key,
-            part=self.part,
-            query={n: v for n, v in request.query.items() if n != "X-Amz-Signature"},
-            host=request.header("host"),
-            headers=_shown_headers(request),
-            content_length=request.content_length,
-            request_bytes=0,
-            answer_bytes=0,
-        )
-        self.rule = server.rules.take(
-            {
-                "operation": self.operation or "Unknown",
-                "bucket": self.bucket,
-                "key": self.key,
-                "part": self.part,
-                "tls": request.tls,
-                "request": request,
-            }
-        )
-        self.entry["rule"] = self.rule and self.rule.id
+        return {
+            "path": request.path,
+            "part": self.part,
+            "query": {n: v for n, v in request.query.items() if n != "X-Amz-Signature"},
+            "headers": shown_headers(request, SECRET_HEADERS, _without_signature),
+        }
 
-    def run(self):
-        """False when the connection is at its end."""
-        sent_before = self.connection.sent
-        how = "failed"
+    def authorize(self):
         try:
-            response = self._guarded()
-            self._finish_body()
-            self._deliver(response)
-            how = "answered"
-            return not self.close
-        except Gone as e:
-            how = str(e)
-            raise
-        except TimeoutError:
-            how = "silent"
-            raise Gone(how) from None
-        finally:
-            self.entry["answer_bytes"] = self.connection.sent - sent_before
-            self.server.end(self.entry, how)
-
-    def _guarded(self):
-        try:
-            return self._work()
-        except S3Error as e:
-            return self._error(e)
+            self.verdict = verify(self.request, "s3", self.server.keys, self.server.now())
         except AuthError as e:
-            return self._error(S3Error(e.status, e.code, e.message, **e.extra))
-        except Full:
-            return self._error(
-                S3Error(507, "XMinioStorageFull", "Storage backend has reached its minimum free drive threshold.")
-            )
-
-    def _does(self, *kinds):
-        return self.rule is not None and self.rule.kind in kinds
-
-    # -- steps
-
-    def _work(self):
-        before_auth = self.rule is not None and self.rule.before_auth
-        if before_auth and (response := self._at_head()) is not None:
-            return response
-        self.verdict = verify(self.request, "s3", self.server.keys, self.server.now())
+            raise S3Error(e.status, e.code, e.message, **e.extra) from None
         self.entry["access_key"] = self.verdict.key.access_key
         self.entry["signed_headers"] = self.verdict.signed_headers
         self.entry["payload"] = self.verdict.payload
-        if self._does("expire_credentials"):
+        if self.does("expire_credentials"):
             self.server.expired.add(self.verdict.key.access_key)
         if self.verdict.key.access_key in self.server.expired:
             raise S3Error(400, "ExpiredToken", "The provided token has expired.")
-        bucket = self._check_bucket()
-        if not before_auth and (response := self._at_head()) is not None:
-            return response
+        self.found_bucket = self._check_bucket()
+
+    def operate(self):
         expected = Expected(self.request, self.verdict, self.server.settings)
         if self.operation != "CompleteMultipartUpload":
             expected.parse_digest()
-        blob = self._receive(expected)
+        blob = self._receive_blob(expected)
         try:
-            return self._with_body(bucket, expected, blob)
+            return self._with_body(self.found_bucket, expected, blob)
         finally:
             if not self.stored:
                 blob.drop()
@@ -174,26 +116,7 @@ class Exchange(Answers):
             extra["Bucket"] = self.bucket
         return S3Error(status, code, message, headers, **extra)
 
-    def _pause(self, place):
-        """The actions that are nothing but time."""
-        if not self._does("delay", "hold", "stall") or self.rule["at"] != place:
-            return
-        if self.rule.kind == "delay":
-            time.sleep(self.rule["ms"] / 1000)
-        elif self.rule.kind == "hold":
-            self.server.holds.wait(self.rule["name"])
-        else:
-            self.connection.wait_gone()
-
-    def _at_head(self):
-        self._pause("head")
-        if self._does("respond") and (self.rule["early"] or self.rule.before_auth):
-            self.body_read = self.body_read or self.rule["early"]
-            self.close = self.close or self.rule["early"]
-            return self._scripted()
-        return None
-
-    def _receive(self, expected):
+    def _receive_blob(self, expected):
         """The whole body as a Blob."""
         size = self.request.content_length
         content = self.operation in ("PutObject", "UploadPart")
@@ -205,76 +128,32 @@ class Exchange(Answers):
         size = size or 0
         if not content and size > SMALL_BODY_MAX:
             raise S3Error(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
-        if self.request.expects_continue:
-            self.connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         algorithms = expected.algorithms() if self.operation != "CompleteMultipartUpload" else {"sha256"}
         blob = Blob(self.server.store, algorithms | ({"sha256"} if expected.sha256 else set()))
-        self.body_read = True
         try:
-            self._receive_into(blob, size)
+            self.receive(blob, size)
         except BaseException:
             blob.drop()
             raise
         return blob.finish()
 
-    def _receive_into(self, blob, size):
-        first = size
-        if self._does("close_request") or (self._does("hold", "stall") and self.rule["at"] == "body"):
-            first = min(size, self.rule["bytes"] or 0)
-        timeout = self.server.settings.body_timeout_seconds
-        try:
-            self._copy(blob, first, timeout)
-            if self._does("close_request"):
-                self.connection.reset() if self.rule["reset"] else self.connection.cut()
-            self._pause("body")
-            self._copy(blob, size - first, timeout)
-        except TimeoutError:
-            self.close = True
-            raise S3Error(
-                400,
-                "RequestTimeout",
-                "Your socket connection to the server was not read from or written to within the "
-                "timeout period. Idle connections will be closed.",
-            ) from None
-
-    def _copy(self, blob, size, timeout):
-        for piece in self.connection.read_body(size, timeout):
-            self.entry["request_bytes"] += len(piece)
-            try:
-                blob.write(piece)
-            except Full:
-                self.close = True
-                raise
-
     def _with_body(self, bucket, expected, blob):
         check_body(expected, blob)
-        if self._does("respond", "garbage", "endless"):
-            return self._scripted()
-        if self._does("error_in_200") and not self.rule["apply"]:
+        if self.does("respond", "garbage", "endless"):
+            return self.scripted()
+        if self.does("error_in_200") and not self.rule["apply"]:
             response = Response(200)
         else:
             call = Call(self.request, bucket, self.key, blob, expected, self.server.now())
             with self.server.store.lock:
                 response = getattr(self.server.operations, METHODS[self.operation])(call)
                 self.stored = self.operation in ("PutObject", "UploadPart")
-        self._pause("answer")
+        self.pause("answer")
         return response
-
-    def _finish_body(self):
-        """A request that was refused by its head: its body still has to go somewhere."""
-        if self.body_read:
-            return
-        if self.request.expects_continue:
-            self.close = True
-            return
-        for piece in self.connection.read_body(
-            self.request.content_length or 0, self.server.settings.body_timeout_seconds
-        ):
-            self.entry["request_bytes"] += len(piece)
 
     # -- answers
 
-    def _error(self, e):
+    def error(self, e):
         fields = list(e.extra.items())
         if self.bucket and "BucketName" not in e.extra:
             fields.append(("BucketName", self.bucket))
@@ -289,45 +168,30 @@ class Exchange(Answers):
     def _host_id(self):
         return f"host/{self.entry['seq']}+fake="
 
-    def _scripted(self):
-        rule = self.rule
-        if rule.kind == "garbage":
-            return Response(rule["status"], rule["body"], content_type="application/xml")
-        if rule.kind == "endless":
-            return Response(rule["status"])
-        headers = dict(rule["headers"])
-        extra = {}
-        if rule["region"]:
-            headers.setdefault("x-amz-bucket-region", rule["region"])
-            extra["Region"] = rule["region"]
-        if rule["body"] is None and rule["code"]:
-            return self._error(S3Error(rule["status"], rule["code"], rule["message"], headers, **extra))
-        return Response(rule["status"], rule["body"] or b"", headers, "application/xml")
+    def scripted_headers(self):
+        region = self.rule["region"]
+        return {**({"x-amz-bucket-region": region} if region else {}), **self.rule["headers"]}
 
-    def _deliver(self, response):
-        clock = formatdate(self.server.now(), usegmt=True)
-        common = {
+    def scripted_error(self):
+        extra = {"Region": self.rule["region"]} if self.rule["region"] else {}
+        return S3Error(self.rule["status"], self.rule["code"], self.rule["message"], self.scripted_headers(), **extra)
+
+    def deliver_error_in_200(self, response, head_only):
+        error = self.error(S3Error(200, self.rule["code"], self.rule["message"]))
+        declaration, _, rest = error.body.partition(b"\n")
+        response.body = declaration + b"\n" + b" " * self.rule["spaces"] + rest
+        response.headers["Content-Type"] = "application/xml"
+        self.entry["code"] = self.rule["code"]
+        self.connection.send_response(response, head_only, self.close)
+
+    def common_headers(self):
+        return {
             "x-amz-request-id": self._request_id(),
             "x-amz-id-2": self._host_id(),
-            "Date": clock,
+            "Date": formatdate(self.server.now(), usegmt=True),
             "Server": "AmazonS3",
         }
-        response.headers = {**common, **response.headers}
-        self.entry["status"], self.entry["code"] = response.status, response.code
-        action = getattr(self, f"deliver_{self.rule.kind}", None) if self.rule else None
-        head_only = self.request.method == "HEAD"
-        if action is not None:
-            action(response, head_only)
-        else:
-            self.connection.send_response(response, head_only, self.close)
 
 
-def _shown_headers(request):
-    """As received, without what a log must not keep."""
-    shown = {}
-    for name in request.by_name:
-        value = request.header(name)
-        if name == "authorization":
-            value = re.sub("Signature=[0-9a-f]+", "Signature=...", value)
-        shown[name] = "..." if name in SECRET_HEADERS else value
-    return shown
+def _without_signature(name, value):
+    return re.sub("Signature=[0-9a-f]+", "Signature=...", value) if name == "authorization" else value

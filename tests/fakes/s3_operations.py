@@ -5,13 +5,13 @@ the signature and receives the body before.
 """
 
 import hashlib
-import re
 import xml.etree.ElementTree as ElementTree
 from email.utils import formatdate
 
 from fakes import checksums
-from fakes.objects import Object, Part, Upload
+from fakes.objects import byte_range
 from fakes.s3_checks import SSE, SSE_C, Attributes, S3Error, check_customer_key, customer_key, invalid
+from fakes.s3_objects import Object, Part, Upload
 from fakes.s3_xml import document
 from fakes.wire import Response
 
@@ -208,21 +208,17 @@ class Operations:
     def get_object(self, call):
         made = self._object(call)
         headers = self._object_headers(call, made)
-        found = re.fullmatch(r"bytes=(\d*)-(\d*)", call.header("range", ""))
-        if not found or found.group(1, 2) == ("", ""):
-            self._add_checksums(call, made, headers)
-            return Response(200, (made.size, made.pieces(0, made.size)), headers)
-        first, last = found.groups()
-        if first == "":
-            start, end = max(0, made.size - int(last)), made.size - 1
-        else:
-            start, end = int(first), min(int(last or made.size), made.size - 1)
-        if start > end:
+        try:
+            part = byte_range(call.header("range"), made.size)
+        except ValueError:
             raise S3Error(
                 416, "InvalidRange", "The requested range is not satisfiable", ActualObjectSize=str(made.size)
-            )
-        size = end - start + 1
-        headers["Content-Range"] = f"bytes {start}-{end}/{made.size}"
+            ) from None
+        if part is None:
+            self._add_checksums(call, made, headers)
+            return Response(200, (made.size, made.pieces(0, made.size)), headers)
+        start, size = part
+        headers["Content-Range"] = f"bytes {start}-{start + size - 1}/{made.size}"
         return Response(206, (size, made.pieces(start, size)), headers)
 
     def delete_object(self, call):
@@ -242,8 +238,7 @@ class Operations:
                     bucket.older.remove(made)
                 else:
                     del bucket.objects[call.key]
-                for blob in made.blobs:
-                    blob.drop()
+                made.drop()
         return Response(204, headers={"x-amz-version-id": version})
 
     def head_bucket(self, call):

@@ -1,4 +1,4 @@
-"""What both fakes are made of: ports, a log of requests, a control port, and an end that comes with the end of stdin.
+"""What all fakes are made of: ports, a log of requests, a control port, and an end that comes with the end of stdin.
 
 A fake derives from Service, sets `control_routes` and serves its connections. Ready, it prints one line of JSON on
 stdout: {"http": port, "https": port, "control": port, "ca_file": path, "pid": pid}.
@@ -25,8 +25,10 @@ CONTROL_BODY_MAX = 16 << 20
 
 
 class Service:
+    more_actions = {}  # of rules, beyond those that all fakes know
+
     def __init__(self, rules=()):
-        self.rules = Rules(rules)
+        self.rules = Rules(rules, self.more_actions)
         self.holds = Holds()
         self.lock = threading.Lock()
         self.log = collections.deque(maxlen=LOG_MAX)

@@ -16,20 +16,27 @@ HEAD_MAX = 64 * 1024
 CHUNK = 256 * 1024
 REASONS = {
     200: "OK",
+    201: "Created",
+    202: "Accepted",
     204: "No Content",
     206: "Partial Content",
     301: "Moved Permanently",
+    304: "Not Modified",
     307: "Temporary Redirect",
+    308: "Resume Incomplete",
     400: "Bad Request",
     401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    408: "Request Timeout",
     409: "Conflict",
+    410: "Gone",
     411: "Length Required",
     412: "Precondition Failed",
     416: "Range Not Satisfiable",
     429: "Too Many Requests",
+    499: "Client Closed Request",
     500: "Internal Server Error",
     501: "Not Implemented",
     503: "Service Unavailable",
@@ -176,6 +183,34 @@ class Connection:
                 raise Gone("the client closed in mid body")
             size -= len(data)
             yield data
+
+    def _read_line(self):
+        while b"\r\n" not in self.pending:
+            if len(self.pending) > HEAD_MAX:
+                raise BadRequest("line too long")
+            data = self._receive(CHUNK)
+            if not data:
+                raise Gone("the client closed in mid body")
+            self.pending += data
+        line, _, self.pending = self.pending.partition(b"\r\n")
+        return line
+
+    def read_chunked(self, timeout_seconds):
+        """Pieces of a body in `Transfer-Encoding: chunked`."""
+        self.sock.settimeout(timeout_seconds)
+        while True:
+            line = self._read_line().partition(b";")[0].strip()
+            try:
+                size = int(line, 16)
+            except ValueError:
+                raise BadRequest(f"chunk size: {line!r}") from None
+            yield from self.read_body(size, timeout_seconds)
+            if size == 0:
+                while self._read_line():
+                    pass
+                return
+            if self._read_line():
+                raise BadRequest("a chunk longer than it says")
 
     def send(self, data):
         self.sock.settimeout(600)

@@ -33,7 +33,7 @@ static void read_document(const char *data, size_t size)
         int rc = s3_error_classify(statuses[i], document.code, document.message, &err);
         MUST(rc < 0 && err.code == rc && err.message[0] != '\0' && err.native[0] != '\0');
         MUST(strcmp(error_code_name(rc), "none") != 0);
-        if (s3_error_class(statuses[i], document.code) == S3_ERROR_TRANSIENT && statuses[i] != 403)
+        if (s3_error_class(statuses[i], document.code) == OBJECT_ERROR_TRANSIENT && statuses[i] != 403)
             MUST(err.retryable);
     }
 }
@@ -56,12 +56,12 @@ static bool on_entry(void *data, const struct storage_entry *entry)
 static void read_page(const char *data, size_t size, enum storage_list_kind kind)
 {
     struct error err = {0};
-    struct s3_list_page page = {0};
+    struct object_list_page page = {0};
     struct listing listing = {.kind = kind};
     int rc = s3_list_page_read(data, size, kind, "db/", on_entry, &listing, &page, &err);
     if (rc == 0) {
         MUST(page.stopped == (listing.entries == 3));
-        s3_list_page_deinit(&page);
+        object_list_page_deinit(&page);
     } else {
         MUST(err.code == rc && err.message[0] != '\0');
         MUST(page.next == NULL && page.next_upload == NULL);

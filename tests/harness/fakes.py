@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from urllib.parse import urlencode
 
+from harness.azure_endpoint import AzureEndpoint
 from harness.waiting import wait_for
 
 FAKES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fakes")
@@ -90,6 +91,9 @@ class Fake:
             lambda: f"{count} at '{name}': {self.log()[-5:]}",
         )
 
+    def wait_idle(self, bound=60):
+        wait_for(lambda: not any(self.activity()["in_flight"].values()), bound, lambda: str(self.activity()))
+
     def release(self, name="hold"):
         self.control("POST", "/release", {"name": name})
 
@@ -97,13 +101,12 @@ class Fake:
         self.control("POST", "/reset")
 
 
-class FakeS3(Fake):
-    program = "s3_server.py"
-    access_key, secret_key = "AKIAFAKE", "fake-secret"
+class FakeStore(Fake):
+    """A fake that holds objects."""
 
-    def objects(self):
+    def objects(self, bucket="bucket"):
         """key -> description, of the bucket that most tests use"""
-        return {o["key"]: o for o in self.state()["objects"] if o["bucket"] == "bucket"}
+        return {o["key"]: o for o in self.state()["objects"] if o["bucket"] == bucket}
 
     def uploads(self):
         return self.state()["uploads"]
@@ -114,9 +117,54 @@ class FakeS3(Fake):
     def change(self, **settings):
         self.control("POST", "/settings", settings)
 
+    def credentials(self, **changes):
+        """add, remove, expire, unexpire: lists"""
+        self.control("POST", "/credentials", changes)
+
+
+class FakeS3(FakeStore):
+    program = "s3_server.py"
+    access_key, secret_key = "AKIAFAKE", "fake-secret"
+
+
+class FakeGcs(FakeStore):
+    program = "gcs_server.py"
+    token = "fake-token"
+
+
+class FakeAzure(Fake):
+    program = "azure_server.py"
+    account, key = "fakeaccount", "ZmFrZSBhY2NvdW50IGtleSB0aGF0IG9wZW5zIG5vdGhpbmcgZWxzZQ=="
+
+    def endpoint(self, tls=False):
+        """Path style, as Azurite."""
+        return AzureEndpoint(f"{self.https if tls else self.http}/{self.account}", self.account, self.key, self.ca_file)
+
+    def blobs(self, container="container"):
+        """name -> description"""
+        return {o["key"]: o for o in self.state()["objects"] if o["bucket"] == container}
+
+    def uncommitted(self):
+        """name -> ids of the blocks that wait for their list"""
+        return {u["key"]: [block["id"] for block in u["blocks"]] for u in self.state()["uploads"]}
+
+    def content(self, key, container="container"):
+        return self.control("GET", "/object?" + urlencode({"bucket": container, "key": key}), raw=True)
+
+    def change(self, **settings):
+        self.control("POST", "/settings", settings)
+
 
 class FakeCredentials(Fake):
     program = "credential_server.py"
 
     def change(self, **settings):
         self.control("POST", "/settings", settings)
+
+    def service_account(self, https=False, **values):
+        """The key file of a new service account (or a further key of `email`) whose tokens come from here."""
+        token_uri = (self.https if https else self.http) + "/token"
+        return self.control("POST", "/google/service-account", {"token_uri": token_uri, **values})
+
+    def google_issued(self):
+        return self.state()["google_issued"]

@@ -39,8 +39,8 @@ def read_answer(sock, method="GET"):
     return Answer(response.status, response.headers, response.read())
 
 
-def send(method, url, headers, body=b""):
+def send(method, url, headers, body=b"", ca_file=None):
     """One request on a connection of its own."""
-    with connect(url) as sock:
+    with connect(url, ca_file) as sock:
         sock.sendall(request_bytes(method, url, headers, body))
         return read_answer(sock, method)

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/object/endpoint.h"
 #include "storage/part_plan.h"
 #include "storage/s3/config_members.h"
 
-#define KEY_MAX 1024
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
 #define PARALLEL_PARTS 4
@@ -95,53 +95,13 @@ static int refuse(struct error *err, const char *what)
     return error_set(err, ERROR_INPUT, false, "storage_config: %s", what);
 }
 
-/* Endpoints: "https://host" or "https://host:port" as people write them, and as they are signed. */
-
-static bool valid_port(const char *text)
+/* What people write, as it is signed. */
+static int parse_endpoint(const char *text, struct object_endpoint *ret, struct error *err)
 {
-    size_t n = strlen(text);
-    return n > 0 && n <= 5 && strspn(text, "0123456789") == n && atoi(text) >= 1 && atoi(text) <= 65535;
-}
-
-static bool valid_host(const char *host, size_t n)
-{
-    static const char name[] = "abcdefghijklmnopqrstuvwxyz0123456789.-_";
-    static const char ip6[] = "0123456789abcdef:.";
-    if (n == 0 || n > 253)
-        return false;
-    if (*host == '[')
-        return n > 3 && host[n - 1] == ']' && strspn(host + 1, ip6) == n - 2;
-    return strspn(host, name) >= n && isalnum((unsigned char)*host);
-}
-
-/* Lower case, without the scheme's own port and a '/' at the end: what the Host header will say. */
-static int parse_endpoint(const char *text, char *out, size_t size, bool *ret_https, struct error *err)
-{
-    static const char must_be[] =
-        "\"endpoint\" must be \"https://host\" or \"https://host:port\" (http:// where the "
-        "service has no TLS), without a path, and with the bucket in \"bucket\"";
-    char low[280];
-    size_t n = strnlen(text, sizeof low);
-    if (n == sizeof low)
-        return refuse(err, must_be);
-    for (size_t i = 0; i <= n; i++)
-        low[i] = (char)tolower((unsigned char)text[i]);
-    if (n > 0 && low[n - 1] == '/')
-        low[--n] = '\0';
-    bool https = strncmp(low, "https://", 8) == 0;
-    if (!https && strncmp(low, "http://", 7) != 0)
-        return refuse(err, must_be);
-    char *host = low + (https ? 8 : 7);
-    size_t host_size = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
-    if (host_size > strlen(host) || !valid_host(host, host_size))
-        return refuse(err, must_be);
-    char *port = host + host_size;
-    if (*port != '\0' && (*port != ':' || !valid_port(port + 1)))
-        return refuse(err, must_be);
-    if (*port && atoi(port + 1) == (https ? 443 : 80))
-        *port = '\0';
-    snprintf(out, size, "%s", low);
-    *ret_https = https;
+    if (!object_endpoint_parse(text, ret) || *ret->path)
+        return refuse(err,
+                      "\"endpoint\" must be \"https://host\" or \"https://host:port\" (http:// where the "
+                      "service has no TLS), without a path, and with the bucket in \"bucket\"");
     return 0;
 }
 
@@ -221,21 +181,22 @@ void s3_config_set_region(struct s3_config *config, const char *region)
 static int place(struct s3_config *config, const struct s3_members *said, struct error *err)
 {
     const struct s3_preset *preset = config->preset;
-    char scheme_host[280] = "";
-    config->https = true;
+    struct object_endpoint at = {.https = true};
     config->endpoint = said->endpoint ? said->endpoint : preset->endpoint;
     if (config->endpoint == NULL)
         return refuse(err,
                       "\"endpoint\" is missing: \"https://host\" or \"https://host:port\" of the server");
     if (said->endpoint) {
-        int rc = parse_endpoint(said->endpoint, scheme_host, sizeof scheme_host, &config->https, err);
+        int rc = parse_endpoint(said->endpoint, &at, err);
         if (rc < 0)
             return rc;
     }
+    config->https = at.https;
     config->region_said = true;
     if (said->region)
         snprintf(config->region, sizeof config->region, "%s", said->region);
-    else if (said->endpoint && region_of_endpoint(preset, scheme_host, config->region, sizeof config->region))
+    else if (said->endpoint &&
+             region_of_endpoint(preset, at.scheme_host, config->region, sizeof config->region))
         config->region_said = true;
     else if (preset->default_region) {
         config->region_said = false;
@@ -256,7 +217,7 @@ static int place(struct s3_config *config, const struct s3_members *said, struct
     config->virtual_hosted =
         asked || (!said->addressing && !said->endpoint && preset->virtual_hosts && label);
     if (said->endpoint)
-        add_bucket(config, scheme_host);
+        add_bucket(config, at.scheme_host);
     else
         fill_presets_endpoint(config);
     return 0;
@@ -390,25 +351,4 @@ int s3_config_load(const struct storage_location *location, struct s3_config *re
         return rc;
     *ret = config;
     return 0;
-}
-
-int s3_config_check_key(const char *key, struct error *err)
-{
-    if (key == NULL || *key == '\0')
-        return error_set(err, ERROR_UNSAFE_PATH, false, "the file path is empty");
-    if (strnlen(key, KEY_MAX + 1) > KEY_MAX)
-        return error_set(err, ERROR_UNSAFE_PATH, false, "file path '%.200s...' is longer than %d bytes", key,
-                         KEY_MAX);
-    if (!s3_text_is_clean(key, KEY_MAX))
-        return error_set(err, ERROR_UNSAFE_PATH, false,
-                         "the file path has a control character, or isn't UTF-8");
-    for (const char *at = key;; at += strcspn(at, "/") + 1) {
-        size_t size = strcspn(at, "/");
-        if ((size == 1 && at[0] == '.') || (size == 2 && at[0] == '.' && at[1] == '.'))
-            return error_set(err, ERROR_UNSAFE_PATH, false,
-                             "file path '%.300s' has a '.' or '..' component: write the path without it",
-                             key);
-        if (at[size] == '\0')
-            return 0;
-    }
 }

@@ -65,9 +65,6 @@ struct s3_config {
 
 /* ERROR_INPUT names the member and what it may be; never a secret's value. */
 int s3_config_load(const struct storage_location *location, struct s3_config *ret, struct error *err);
-/* ERROR_UNSAFE_PATH: empty, over 1024 bytes, not UTF-8, control characters, '.' or '..' components (clients
- * that read it back would normalise them). */
-int s3_config_check_key(const char *key, struct error *err);
 /* Another region, as the service told: rewrites region and, where the endpoint is the preset's, scheme_host.
  */
 void s3_config_set_region(struct s3_config *config, const char *region);

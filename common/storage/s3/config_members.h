@@ -2,23 +2,16 @@
  * is config.c's business. */
 #pragma once
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include <jansson.h>
-
-#include "base/error.h"
+#include "storage/object/members.h"
 
 /* NULL, 0 and SAID_NOT: storage_config doesn't say it. Strings point into storage_config. */
-enum said { SAID_NOT, SAID_FALSE, SAID_TRUE };
-
 struct s3_members {
     const char *bucket, *region, *endpoint, *prefix, *profile, *addressing, *ca_file, *credentials_ref;
     const char *access_key_id, *secret_access_key, *session_token;
     const char *storage_class, *sse, *sse_kms_key_id, *sse_customer_key_ref;
     const char *object_lock_mode, *expected_bucket_owner, *checksum;
     const json_t *sse_kms_context, *tags;
-    enum said sse_bucket_key, object_lock_legal_hold, conditional_write, read_back;
+    enum object_said sse_bucket_key, object_lock_legal_hold, conditional_write, read_back;
     int64_t object_lock_days, part_size, max_parts, multipart_threshold, parallel_parts, max_requests;
 };
 
@@ -27,6 +20,3 @@ int s3_members_read(const json_t *config, struct s3_members *ret, struct error *
 
 /* Letters, digits, '-' and '_', at most 63. */
 bool s3_region_is_valid(const char *region);
-
-/* No control character, UTF-8, at most max bytes. */
-bool s3_text_is_clean(const char *text, size_t max);

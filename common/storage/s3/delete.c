@@ -14,14 +14,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/s3/task.h"
+#include "storage/object/task.h"
+#include "storage/s3/protocol.h"
+#include "storage/s3/s3.h"
 
 #define ABORTS 5
 
 enum delete_state { DELETE_OPENING, DELETE_HEAD, DELETE_OBJECT, DELETE_ABORT, DELETE_PARTS };
 
 struct s3_delete {
-    struct s3_task task; /* first */
+    struct object_task task; /* first */
     struct storage_delete *request;
     enum delete_state state;
     const char *key;
@@ -39,27 +41,25 @@ static void finish(struct s3_delete *self, const struct error *err)
         own = *err;
         error_context(&own, "removing %s'%.300s'", self->upload_id ? "the open upload of " : "", self->key);
     }
-    s3_task_deinit(&self->task);
     free(self->upload_id);
-    free(self);
+    object_task_free(&self->task);
     request->done(request, err ? false : existed, err ? &own : NULL);
 }
 
 static void ask(struct s3_delete *self, enum delete_state state, const char *operation, const char *method)
 {
-    const struct sigv4_query query[] = {{"uploadId", self->upload_id}, {"max-parts", "1"}};
-    struct s3_ask ask = {.operation = operation,
-                         .method = method,
-                         .key = self->key,
-                         .query = query,
-                         .n_query = state == DELETE_PARTS   ? 2
-                                    : state == DELETE_ABORT ? 1
-                                                            : 0,
-                         .sse_customer = state == DELETE_HEAD && self->task.session.sse_customer_key,
-                         .expect_etag = state == DELETE_HEAD,
-                         .body_fd = -1};
+    struct object_draft draft;
+    object_draft_init(&draft, operation, method, self->key);
+    if (state == DELETE_ABORT || state == DELETE_PARTS)
+        object_draft_query(&draft, "uploadId", self->upload_id);
+    if (state == DELETE_PARTS)
+        object_draft_query(&draft, "max-parts", "1");
+    if (state == DELETE_HEAD) {
+        draft.ask.customer_key = s3_config_of(self->task.session)->sse_customer_key_ref != NULL;
+        draft.ask.flags = S3_EXPECT_ETAG;
+    }
     self->state = state;
-    s3_task_ask(&self->task, &ask);
+    object_task_ask(&self->task, &draft.ask);
 }
 
 static void begin(struct s3_delete *self)
@@ -73,12 +73,12 @@ static void begin(struct s3_delete *self)
 }
 
 /* The upload isn't there; a bucket that isn't there has a code of its own, a proxy's 404 none. */
-static bool upload_is_gone(const struct s3_answer *answer)
+static bool upload_is_gone(const struct object_answer *answer)
 {
     return answer && answer->status == 404 && *answer->code && strcmp(answer->code, "NoSuchBucket") != 0;
 }
 
-static void judge_abort(struct s3_delete *self, const struct s3_answer *answer, const struct error *err)
+static void judge_abort(struct s3_delete *self, const struct object_answer *answer, const struct error *err)
 {
     if (upload_is_gone(answer)) {
         finish(self, NULL);
@@ -91,7 +91,7 @@ static void judge_abort(struct s3_delete *self, const struct s3_answer *answer, 
     }
 }
 
-static void judge_parts(struct s3_delete *self, const struct s3_answer *answer, const struct error *err)
+static void judge_parts(struct s3_delete *self, const struct object_answer *answer, const struct error *err)
 {
     struct error own;
     /* Without the right to list parts, the answers to two aborts must do. */
@@ -105,12 +105,12 @@ static void judge_parts(struct s3_delete *self, const struct s3_answer *answer, 
     } else {
         error_set(&own, ERROR_CONFLICT, true,
                   "bucket '%s' still has it after it was aborted %d times: parts are still arriving",
-                  self->task.session.config.bucket, ABORTS);
+                  self->task.session->container, ABORTS);
         finish(self, &own);
     }
 }
 
-static void step(struct s3_task *task, const struct s3_answer *answer, const struct error *err)
+static void step(struct object_task *task, const struct object_answer *answer, const struct error *err)
 {
     struct s3_delete *self = (struct s3_delete *)task;
     switch (self->state) {
@@ -172,16 +172,16 @@ static int take_request(struct s3_delete *self, struct error *err)
 
 int s3_delete_start(struct storage_delete *del, struct storage_op **ret_op, struct error *err)
 {
-    struct s3_delete *self = calloc(1, sizeof *self);
+    struct s3_delete *self = object_task_new(&s3_protocol, sizeof *self);
     if (self == NULL)
         return error_set(err, ERROR_SYSTEM, true, "out of memory");
     self->request = del;
     int rc = take_request(self, err);
     if (rc == 0)
-        rc = s3_task_start(&self->task, del->loop, &del->location, self->key, step, err);
+        rc = object_task_start(&self->task, &s3_protocol, del->loop, &del->location, self->key, step, err);
     if (rc < 0) {
         free(self->upload_id);
-        free(self);
+        object_task_free(&self->task);
         return rc;
     }
     *ret_op = &self->task.op.base;

@@ -49,7 +49,7 @@ struct reading {
     const char *prefix;
     bool (*on_entry)(void *data, const struct storage_entry *entry);
     void *data;
-    struct s3_list_page page;
+    struct object_list_page page;
     bool encoded; /* keys are percent-encoded */
     /* the entry that is being read */
     char *key, *upload_id;
@@ -200,22 +200,15 @@ static int read_page(struct reading *r, const char *body, size_t size, struct er
 
 int s3_list_page_read(const char *body, size_t size, enum storage_list_kind kind, const char *prefix,
                       bool (*on_entry)(void *data, const struct storage_entry *entry), void *data,
-                      struct s3_list_page *ret, struct error *err)
+                      struct object_list_page *ret, struct error *err)
 {
     struct reading r = {.layout = &layouts[kind], .prefix = prefix, .on_entry = on_entry, .data = data};
     int rc = read_page(&r, body, size, err);
     free(r.key);
     free(r.upload_id);
     if (rc < 0)
-        s3_list_page_deinit(&r.page);
+        object_list_page_deinit(&r.page);
     else
         *ret = r.page;
     return rc;
-}
-
-void s3_list_page_deinit(struct s3_list_page *page)
-{
-    free(page->next);
-    free(page->next_upload);
-    *page = (struct s3_list_page){0};
 }

@@ -1,548 +1,160 @@
 /*
- * One artifact to one key.
- *
- *   OPEN ──► LOOK ──┬─ nothing there ──► STRAYS, ABORT ──┬─ small ──► SUMS ──► SINGLE ───────────┐
- *                   │                    (old uploads)   │                                       │
- *                   │                                    ├─ begun ──► LIST ──┐                   ▼
- *                   │                                    └─ large ──► INTENT │                CONFIRM
- *                   │                                        CREATE, RECORD ─┴► PARTS            │ ▲
- *                   │                                                            └──► COMPLETE ──┼─┘
- *                   ├─ READ: what stands there can be told by its bytes only ────────────────────┤
- *                   ▼                                                                            ▼
- *                   └── equal: done. Different: conflict ──► REMOVE, ABORT, FORGET (where due) ──► END
- *
- * - OPEN: the SSE-C key, if there is one
- * - LOOK: HEAD of the key. Before a multipart upload, to fail before hours of sending; when resuming; and
- *   before a single PUT only where the store has no conditional write. Also when a conditional write was
- *   refused, and when the store doesn't know the upload any more: it may have been completed, the answer lost
- * - STRAYS: the last attempt died between INTENT and RECORD; uploads of this key are listed
- * - ABORT: uploads of another artifact or plan, strays; at the end our own where it can't be taken up again
- * - LIST: parts that an earlier attempt left (put_resume.c)
- * - INTENT, RECORD, FORGET: the resume state is written and waited for
- * - PARTS: child operations (put_parts.c)
- * - CONFIRM: HEAD: size, SHA-256 in the metadata, checksum where the store tells it. Spared after a single
- * PUT whose answer holds the store's digest of the bytes that it took (put_single.c)
- * - READ: read back, also where the configuration asks for it
- *
- * Endings: a failure that may pass, and a cancel, leave the upload open: the next attempt takes it up. Any
- * other failure aborts it (once, with the call's own tries) and forgets it. A stale attempt, told by a save,
- * touches nothing any more. On success the resume state is left as it is: the row's last UPDATE ends it.
+ * How an artifact goes to S3: the table that storage/object/put.c works with, what is decided before anything
+ * is sent, and what is remembered of a multipart upload.
  */
 #include "storage/s3/put.h"
 
-#include <assert.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#define PROGRESS_MS 250
-#define MAX_REFUSALS 3 /* something stands there, and then it doesn't */
-#define MAX_RESTARTS 1 /* of an upload that the store forgot */
-
-void s3_put_fail(struct s3_put *self, const struct error *err)
+bool s3_put_has_key(const struct object_put *put)
 {
-    if (self->err.code == 0 && !self->ending)
-        self->err = *err;
+    return ((const struct s3_session *)put->session)->customer_key.base64 != NULL;
 }
 
-bool s3_put_was(const struct s3_answer *answer, int status, const char *code)
+bool s3_put_was(const struct object_answer *answer, int status, const char *code)
 {
     return answer && answer->status == status && (code == NULL || strcmp(answer->code, code) == 0);
 }
 
-void s3_put_call(struct s3_put *self, struct s3_ask *ask)
+bool s3_put_wants_crc32c(const struct object_put *put)
 {
-    struct error err = {0};
-    ask->data = self;
-    if (s3_call_start(&self->session, ask, &self->call, &err))
-        s3_put_fail(self, &err);
-    else
-        self->waiting = true;
+    return s3_config_of(put->session)->checksum == S3_CHECKSUM_CRC32C;
 }
 
-void s3_put_doom(struct s3_put *self, const char *upload_id)
+/* A write with a lock needs one of the two; SHA-256 in the signature is not enough for S3. */
+bool s3_put_wants_md5(const struct object_put *put)
 {
-    char *copy = self->n_doomed < S3_PUT_MAX_DOOMED ? strdup(upload_id) : NULL;
-    if (copy)
-        self->doomed[self->n_doomed++] = copy;
+    const struct s3_config *config = s3_config_of(put->session);
+    bool locked = config->object_lock_mode || config->object_lock_legal_hold;
+    return config->checksum == S3_CHECKSUM_MD5 || (config->checksum == S3_CHECKSUM_NONE && locked);
 }
 
-void s3_put_forget_upload(struct s3_put *self)
+/* --- before anything is sent --- */
+
+static unsigned wanted_sum(const struct object_put *put)
 {
-    for (uint32_t i = 0; self->etags && i < self->plan.count; i++) {
-        free(self->etags[i]);
-        self->etags[i] = NULL;
-        self->parts[i] = (struct s3_part){0};
+    if (s3_put_wants_md5(put))
+        return RANGE_MD5;
+    return s3_put_wants_crc32c(put) && !put->digests_fit ? RANGE_CRC32C : 0;
+}
+
+static int plan(struct s3_put *self, struct error *err)
+{
+    struct object_put *put = &self->put;
+    const struct s3_config *config = s3_config_of(put->session);
+    put->single = put->request->size == 0 || (put->request->size <= config->multipart_threshold &&
+                                              put->request->size <= config->preset->single_max);
+    if (put->single) {
+        put->first_wanted = wanted_sum(put);
+        return 0;
     }
-    free(self->upload_id);
-    self->upload_id = NULL;
-    self->now.upload_id = NULL;
-    self->now.fence = self->request->fence;
-    self->n_done = self->n_saved = self->marker = 0;
-    self->done_bytes = 0;
-    self->lost = self->has_sums = false;
-    self->next = 1;
-    if (self->whole)
-        digest_reset(self->whole);
-}
-
-/* --- the resume state --- */
-
-static void save_now(struct s3_put *self);
-
-static void on_saved(void *arg, bool ours)
-{
-    struct s3_put *self = arg;
-    self->saving = false;
-    if (!ours && !self->stale) {
-        struct error err;
-        error_set(&err, ERROR_CANCELLED, true, "'%.300s': a later attempt took over", self->request->key);
-        self->stale = true;
-        self->save_wanted = false;
-        if (!self->ending)
-            self->err = err;
-        self->op.cancel(&self->op);
-    }
-    save_now(self);
-    s3_put_step(self);
-}
-
-static void save_now(struct s3_put *self)
-{
-    if (self->saving || !self->save_wanted)
-        return;
-    self->save_wanted = false;
-    if (self->request->save == NULL || self->stale)
-        return;
-    char *text = self->save_null ? NULL
-                                 : s3_resume_text(&self->now, (const char *const *)self->etags,
-                                                  self->upload_id ? self->plan.count : 0);
-    if (text == NULL && !self->save_null) {
-        struct error err;
-        error_set(&err, ERROR_SYSTEM, true, "out of memory");
-        s3_put_fail(self, &err);
-        return;
-    }
-    self->saving = true;
-    self->recorded = true;
-    self->n_saved = self->n_done;
-    self->request->save(self->request, text, on_saved, self);
-    free(text);
-}
-
-void s3_put_save(struct s3_put *self, bool null)
-{
-    self->save_wanted = true;
-    self->save_null = null;
-    save_now(self);
-}
-
-/* --- how it ends --- */
-
-static void decide_failure(struct s3_put *self)
-{
-    bool open = self->upload_id && !self->completed;
-    bool keep = self->err.retryable && !self->spoiled && self->request->save;
-    if (self->stale)
-        return;
-    if (keep) {
-        for (; self->n_doomed > 0; self->n_doomed--) /* the state that names them stands */
-            free(self->doomed[self->n_doomed - 1]);
-        if (open && self->n_done > self->n_saved)
-            s3_put_save(self, false);
-        return;
-    }
-    if (open)
-        s3_put_doom(self, self->upload_id);
-    self->forget_wanted = self->recorded && self->request->save;
-}
-
-static void decide_success(struct s3_put *self)
-{
-    if (self->upload_id && !self->completed) /* an equal object stands there without it */
-        s3_put_doom(self, self->upload_id);
-    self->existed = self->existed && !self->standing.ours;
-}
-
-static enum s3_put_state tidy(struct s3_put *self)
-{
-    if (!self->stale) {
-        if (self->remove_wanted)
-            return S3_PUT_REMOVE;
-        if (self->strays_wanted && self->err.code == 0)
-            return S3_PUT_STRAYS;
-        if (self->n_doomed > 0)
-            return S3_PUT_ABORT;
-        if (self->forget_wanted && !self->abort_failed)
-            return S3_PUT_FORGET;
-    }
-    return S3_PUT_END;
-}
-
-static enum s3_put_state end(struct s3_put *self)
-{
-    if (self->err.code)
-        decide_failure(self);
-    else
-        decide_success(self);
-    self->ending = true;
-    return tidy(self);
-}
-
-/* --- what comes next --- */
-
-static enum s3_put_state begin(struct s3_put *self)
-{
-    if (self->strays_wanted)
-        return S3_PUT_STRAYS;
-    if (self->n_doomed > 0)
-        return S3_PUT_ABORT;
-    if (self->single)
-        return s3_put_single_needs_sums(self) && !self->has_sums ? S3_PUT_SUMS : S3_PUT_SINGLE;
-    return self->upload_id ? S3_PUT_LIST : S3_PUT_INTENT;
-}
-
-static enum s3_put_state look(struct s3_put *self, enum s3_put_reason reason)
-{
-    self->reason = reason;
-    return reason == S3_PUT_COMPLETED ? S3_PUT_CONFIRM : S3_PUT_LOOK;
-}
-
-static enum s3_put_state fail(struct s3_put *self, int code, const char *what)
-{
-    error_set(&self->err, code, true, "'%.300s' in bucket '%.100s': %s", self->request->key,
-              self->session.config.bucket, what);
-    return end(self);
-}
-
-static enum s3_put_state after_absence(struct s3_put *self)
-{
-    switch (self->reason) {
-    case S3_PUT_FIRST:
-        return begin(self);
-    case S3_PUT_REFUSED:
-        if (self->single && ++self->refusals < MAX_REFUSALS)
-            return begin(self);
-        self->spoiled = true; /* S3: after a refused completion all parts are to be sent again */
-        return fail(self, ERROR_CONFLICT,
-                    "the store refuses it as if something stood there, but nothing does");
-    case S3_PUT_LOST:
-        if (self->restarts++ < MAX_RESTARTS)
-            return begin(self);
-        self->forget_wanted = self->request->save != NULL;
-        return fail(self, ERROR_NOT_FOUND, "the store forgot the multipart upload while it was under way");
-    case S3_PUT_COMPLETED:
-        break;
-    }
-    self->spoiled = true;
-    return fail(self, ERROR_CORRUPT, "the store took it, but it isn't there");
-}
-
-/* What stands there is not what it should be. It goes only if this very attempt made it. */
-static enum s3_put_state refuse_standing(struct s3_put *self, bool damaged)
-{
-    const struct s3_standing *standing = &self->standing;
-    bool ours = standing->ours || (self->completed && standing->taken_up);
-    bool wrong = damaged || (self->reason == S3_PUT_COMPLETED && ours);
-    self->remove_wanted = wrong && ours;
-    if (wrong)
-        error_set(&self->err, ERROR_CORRUPT, self->remove_wanted,
-                  "'%.300s' in bucket '%.100s' is not what was sent: the store has %" PRIu64
-                  " bytes with SHA-256 %s, sent were %" PRIu64 " bytes with SHA-256 %s; %s",
-                  self->request->key, self->session.config.bucket, standing->size,
-                  *standing->sha256 ? standing->sha256 : "unknown", self->request->size,
-                  self->request->sha256,
-                  self->remove_wanted ? "it is removed" : "another attempt made it, so it is left alone");
-    else
-        s3_put_conflict(self, &self->err);
-    self->spoiled = true;
-    return end(self);
-}
-
-static enum s3_put_state after_look(struct s3_put *self)
-{
-    switch (self->standing.kind) {
-    case S3_STANDING_NONE:
-        return after_absence(self);
-    case S3_STANDING_EQUAL:
-        self->existed = self->reason != S3_PUT_COMPLETED;
-        return self->session.config.read_back ? S3_PUT_READ : end(self);
-    case S3_STANDING_UNKNOWN:
-        self->existed = self->reason != S3_PUT_COMPLETED;
-        return S3_PUT_READ;
-    case S3_STANDING_DIFFERENT:
-        return refuse_standing(self, false);
-    case S3_STANDING_DAMAGED:
-        break;
-    }
-    return refuse_standing(self, true);
-}
-
-static enum s3_put_state after_read(struct s3_put *self)
-{
-    if (strcmp(self->read_sha256, self->request->sha256) == 0)
-        return end(self);
-    bool claimed = self->standing.kind == S3_STANDING_EQUAL;
-    memcpy(self->standing.sha256, self->read_sha256, sizeof self->read_sha256);
-    return refuse_standing(self, claimed);
-}
-
-static bool looks_first(const struct s3_put *self)
-{
-    return !self->session.config.conditional_write || !self->single || self->request->resume_state;
-}
-
-static enum s3_put_state next_state(struct s3_put *self)
-{
-    if (self->ending)
-        return tidy(self);
-    if (self->err.code)
-        return end(self);
-    switch (self->state) {
-    case S3_PUT_OPEN:
-        return looks_first(self) ? look(self, S3_PUT_FIRST) : begin(self);
-    case S3_PUT_LOOK:
-    case S3_PUT_CONFIRM:
-        return after_look(self);
-    case S3_PUT_READ:
-        return after_read(self);
-    case S3_PUT_STRAYS:
-    case S3_PUT_ABORT:
-        return begin(self);
-    case S3_PUT_SUMS:
-        return S3_PUT_SINGLE;
-    case S3_PUT_SINGLE:
-        if (self->refused)
-            return look(self, S3_PUT_REFUSED);
-        return self->proven && !self->session.config.read_back ? end(self) : look(self, S3_PUT_COMPLETED);
-    case S3_PUT_INTENT:
-        return S3_PUT_CREATE;
-    case S3_PUT_CREATE:
-        return self->upload_id ? S3_PUT_RECORD : begin(self);
-    case S3_PUT_LIST:
-    case S3_PUT_PARTS:
-        if (self->lost) {
-            s3_put_forget_upload(self);
-            return look(self, S3_PUT_LOST);
-        }
-        return self->state == S3_PUT_LIST ? S3_PUT_PARTS : S3_PUT_COMPLETE;
-    case S3_PUT_RECORD:
-        return S3_PUT_PARTS;
-    case S3_PUT_COMPLETE:
-        if (self->completed)
-            return look(self, S3_PUT_COMPLETED);
-        if (self->refused)
-            return look(self, S3_PUT_REFUSED);
-        s3_put_forget_upload(self);
-        return look(self, S3_PUT_LOST);
-    case S3_PUT_REMOVE:
-    case S3_PUT_FORGET:
-    case S3_PUT_END:
-        break;
-    }
-    return tidy(self);
-}
-
-static void on_open(void *data, const struct error *err)
-{
-    struct s3_put *self = data;
-    self->waiting = false;
-    if (err)
-        s3_put_fail(self, err);
-    s3_put_step(self);
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    struct s3_put *self = timer->data;
-    self->waiting = self->waiting && !self->pausing;
-    self->pausing = false;
-    if (self->state == S3_PUT_PARTS)
-        s3_put_parts_progress(self);
-    s3_put_step(self);
-}
-
-void s3_put_pause(struct s3_put *self, int64_t ms)
-{
-    self->waiting = self->pausing = true;
-    uv_timer_start(&self->timer, on_timer, (uint64_t)ms, 0);
-}
-
-static void enter(struct s3_put *self)
-{
-    switch (self->state) {
-    case S3_PUT_LOOK:
-    case S3_PUT_CONFIRM:
-        s3_put_look_start(self);
-        break;
-    case S3_PUT_READ:
-        s3_put_read_start(self);
-        break;
-    case S3_PUT_STRAYS:
-        s3_put_strays_start(self);
-        break;
-    case S3_PUT_ABORT:
-        s3_put_abort_start(self);
-        break;
-    case S3_PUT_LIST:
-        s3_put_list_start(self);
-        break;
-    case S3_PUT_SUMS:
-        s3_put_sums_start(self);
-        break;
-    case S3_PUT_SINGLE:
-        s3_put_single_start(self);
-        break;
-    case S3_PUT_INTENT:
-    case S3_PUT_RECORD:
-        s3_put_save(self, false);
-        break;
-    case S3_PUT_CREATE:
-        s3_put_create_start(self);
-        break;
-    case S3_PUT_PARTS:
-        uv_timer_start(&self->timer, on_timer, PROGRESS_MS, PROGRESS_MS);
-        break;
-    case S3_PUT_COMPLETE:
-        s3_put_complete_start(self);
-        break;
-    case S3_PUT_REMOVE:
-        s3_put_remove_start(self);
-        break;
-    case S3_PUT_FORGET:
-        self->forget_wanted = false;
-        s3_put_save(self, true);
-        break;
-    case S3_PUT_OPEN:
-    case S3_PUT_END:
-        break;
-    }
-}
-
-/* --- life --- */
-
-static void on_closed(uv_handle_t *handle)
-{
-    struct s3_put *self = handle->data;
-    struct storage_put *put = self->request;
-    struct storage_put_result result = {.size = put->size, .existed = self->existed};
-    struct error err = self->err;
-    memcpy(result.sha256, put->sha256, sizeof result.sha256);
-    s3_put_forget_upload(self);
-    for (int i = 0; i < self->n_doomed; i++)
-        free(self->doomed[i]);
-    s3_resume_deinit(&self->old);
-    digest_free(self->whole);
-    free(self->parts);
-    free(self->etags);
-    free(self->complete_body);
-    free(self);
-    if (err.code == 0)
-        atomic_store(&put->bytes_done, put->size);
-    put->done(put, err.code ? NULL : &result, err.code ? &err : NULL);
-}
-
-/* Whether the state's own work goes on. */
-static bool busy(struct s3_put *self)
-{
-    if (self->waiting)
-        return true;
-    if (self->state == S3_PUT_PARTS)
-        return !s3_put_parts_step(self);
-    bool saves = self->state == S3_PUT_INTENT || self->state == S3_PUT_RECORD || self->state == S3_PUT_FORGET;
-    return saves && (self->saving || self->save_wanted);
-}
-
-void s3_put_step(struct s3_put *self)
-{
-    while (self->state != S3_PUT_END && !busy(self)) {
-        enum s3_put_state next = next_state(self);
-        if (next == S3_PUT_END && (self->saving || self->save_wanted))
-            return;
-        if (self->state == S3_PUT_PARTS)
-            uv_timer_stop(&self->timer);
-        self->state = next;
-        enter(self);
-    }
-    if (self->state == S3_PUT_END && !uv_is_closing((uv_handle_t *)&self->timer)) {
-        s3_session_deinit(&self->session);
-        uv_close((uv_handle_t *)&self->timer, on_closed);
-    }
-}
-
-/* Stops what runs. In tidying up: the rest of it is left to the next attempt, or the sweep. */
-static void cancel(struct s3_op *op)
-{
-    struct s3_put *self = (struct s3_put *)op;
-    struct error err;
-    error_set(&err, ERROR_CANCELLED, true, "upload of '%.300s' was cancelled", self->request->key);
-    s3_put_fail(self, &err);
-    if (self->ending) {
-        self->remove_wanted = self->strays_wanted = self->forget_wanted = false;
-        while (self->n_doomed > 0)
-            free(self->doomed[--self->n_doomed]);
-    }
-    if (self->call)
-        s3_call_cancel(self->call);
-    if (self->sub)
-        storage_op_cancel(self->sub);
-    if (self->waiting && self->state == S3_PUT_SUMS)
-        range_digest_cancel(&self->sums);
-    if (self->state == S3_PUT_PARTS)
-        s3_put_parts_cancel(self);
-    if (self->pausing || self->state == S3_PUT_OPEN) /* OPEN: step ends the session, on_open will not run */
-        s3_put_pause(self, 0);
-}
-
-static int check_request(const struct storage_put *put, struct error *err)
-{
-    unsigned char digest[DIGEST_SHA256_BYTES];
-    struct stat st;
-    int rc = s3_config_check_key(put->key, err);
+    int rc = object_put_plan_parts(put, config->part_size, config->max_parts, config->preset->part_min,
+                                   config->preset->part_max, err);
     if (rc)
         return rc;
-    if (put->sha256 == NULL || !digest_from_hex(put->sha256, digest))
-        return error_set(err, ERROR_INPUT, false, "the artifact's SHA-256 is missing");
-    if (fstat(put->source_fd, &st) < 0)
-        return error_errno(err, errno, "examining the artifact");
-    if ((uint64_t)st.st_size < put->size)
-        return error_set(err, ERROR_CORRUPT, true,
-                         "the artifact is shorter than recorded: %lld bytes instead of %" PRIu64,
-                         (long long)st.st_size, put->size);
+    /* Hashing each part for its signature is spared where TLS guards the way and the store checks a sum. */
+    bool summed = s3_put_wants_crc32c(put) || s3_put_wants_md5(put);
+    self->payload_signed = put->digests_fit || !config->https || !summed;
+    put->part_sums = wanted_sum(put);
+    if (self->payload_signed && !put->digests_fit)
+        put->part_sums |= RANGE_SHA256;
     return 0;
 }
+
+/* An older state: taken up when it is of the same upload, else what it left is aborted first. */
+static int take_up(struct s3_put *self, struct error *err)
+{
+    struct object_put *put = &self->put;
+    const struct s3_resume *old = &self->old;
+    if (put->request->resume_state == NULL || *put->request->resume_state == '\0')
+        return 0;
+    if (s3_resume_parse(put->request->resume_state, &self->old, NULL)) {
+        put->strays_wanted = true; /* whatever it was, the store knows */
+        return 0;
+    }
+    if (!s3_resume_same_bucket(&self->now, old))
+        return 0; /* out of reach; the old place's own rule for incomplete uploads ends it */
+    if (old->upload_id == NULL)
+        put->strays_wanted = strcmp(old->key, put->request->key) == 0;
+    else if (!put->single && s3_resume_same(&self->now, old))
+        return object_put_take_up(put, old->upload_id, old->fence, err);
+    else
+        object_put_doom(put, old->upload_id);
+    return 0;
+}
+
+static const char *checksum_name(const struct object_put *put)
+{
+    return s3_put_wants_crc32c(put) ? "crc32c" : s3_put_wants_md5(put) ? "md5" : "none";
+}
+
+static int init(struct object_put *put, struct error *err)
+{
+    struct s3_put *self = (struct s3_put *)put;
+    const struct s3_config *config = s3_config_of(put->session);
+    put->conditional = config->conditional_write;
+    put->read_back = config->read_back;
+    put->parallel = config->parallel_parts;
+    int rc = plan(self, err);
+    if (rc)
+        return rc;
+    self->now = (struct s3_resume){.endpoint = config->endpoint,
+                                   .bucket = config->bucket,
+                                   .key = put->request->key,
+                                   .sha256 = put->request->sha256,
+                                   .checksum = checksum_name(put),
+                                   .size = put->request->size,
+                                   .part_size = put->plan.fixed_size};
+    return take_up(self, err);
+}
+
+static void deinit(struct object_put *put)
+{
+    struct s3_put *self = (struct s3_put *)put;
+    s3_resume_deinit(&self->old);
+    free(self->complete_body);
+    self->complete_body = NULL;
+}
+
+/* --- what is remembered --- */
+
+static char *encode(const struct object_put *put)
+{
+    struct s3_resume now = ((const struct s3_put *)put)->now;
+    now.upload_id = put->upload_id;
+    now.fence = put->begun_fence;
+    if (put->upload_id == NULL)
+        return s3_resume_text(&now, NULL, 0);
+    const char **etags = calloc(put->plan.count, sizeof *etags);
+    if (etags == NULL)
+        return NULL;
+    for (uint32_t i = 0; i < put->plan.count; i++)
+        etags[i] = put->parts[i].state == OBJECT_PART_DONE ? put->parts[i].tag : NULL;
+    char *text = s3_resume_text(&now, etags, put->plan.count);
+    free(etags);
+    return text;
+}
+
+static const struct object_put_protocol protocol = {
+    .store = &s3_protocol,
+    .size = sizeof(struct s3_put),
+    .init = init,
+    .deinit = deinit,
+    .look = s3_put_look,
+    .single = s3_put_single,
+    .remove = s3_put_remove,
+    .encode = encode,
+    .create = s3_put_create,
+    .list = s3_put_list,
+    .abort = s3_put_abort,
+    .finds_strays = true,
+    .records_parts = true,
+    .part = s3_put_part,
+    .complete = s3_put_complete,
+};
 
 int s3_put_start(struct storage_put *put, struct storage_op **ret_op, struct error *err)
 {
-    int rc = check_request(put, err);
-    if (rc)
-        return rc;
-    struct s3_put *self = calloc(1, sizeof *self);
-    if (self == NULL)
-        return error_set(err, ERROR_SYSTEM, true, "out of memory");
-    self->request = put;
-    self->op.base.driver = &storage_s3;
-    self->op.cancel = cancel;
-    rc = s3_session_init(&self->session, put->loop, &put->location, err);
-    if (rc == 0)
-        rc = s3_put_upload_init(self, err);
-    if (rc == 0)
-        rc = s3_session_open(&self->session, on_open, self, err);
-    if (rc) {
-        s3_session_deinit(&self->session);
-        s3_resume_deinit(&self->old);
-        digest_free(self->whole);
-        free(self->upload_id);
-        free(self->parts);
-        free(self->etags);
-        free(self);
-        return rc;
-    }
-    self->waiting = true;
-    uv_timer_init(put->loop, &self->timer);
-    self->timer.data = self;
-    atomic_store(&put->bytes_done, 0);
-    *ret_op = &self->op.base;
-    return 0;
+    return object_put_start(&protocol, put, ret_op, err);
 }

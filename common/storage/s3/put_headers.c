@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "auth/base64.h"
+#include "auth/sigv4.h"
 #include "base/clock.h"
 #include "storage/s3/put.h"
 
@@ -26,34 +27,21 @@ void s3_put_base64_crc32c(uint32_t crc32c, char out[S3_PUT_BASE64_SIZE])
     s3_put_base64(bytes, sizeof bytes, out);
 }
 
-bool s3_put_wants_crc32c(const struct s3_put *self)
-{
-    return self->session.config.checksum == S3_CHECKSUM_CRC32C;
-}
-
-/* A write with a lock needs one of the two; SHA-256 in the signature is not enough for S3. */
-bool s3_put_wants_md5(const struct s3_put *self)
-{
-    const struct s3_config *config = &self->session.config;
-    bool locked = config->object_lock_mode || config->object_lock_legal_hold;
-    return config->checksum == S3_CHECKSUM_MD5 || (config->checksum == S3_CHECKSUM_NONE && locked);
-}
-
 void s3_put_headers_add(struct s3_put_headers *headers, const char *name, const char *value)
 {
     if (value == NULL)
         return;
     assert(headers->n < (int)(sizeof headers->items / sizeof *headers->items));
-    headers->items[headers->n++] = (struct sigv4_header){name, value};
+    headers->items[headers->n++] = (struct object_header){name, value};
 }
 
-void s3_put_headers_add_sum(struct s3_put_headers *headers, const struct s3_put *self, uint32_t crc32c,
+void s3_put_headers_add_sum(struct s3_put_headers *headers, const struct object_put *put, uint32_t crc32c,
                             const unsigned char *md5)
 {
-    if (s3_put_wants_crc32c(self)) {
+    if (s3_put_wants_crc32c(put)) {
         s3_put_base64_crc32c(crc32c, headers->sum);
         s3_put_headers_add(headers, "x-amz-checksum-crc32c", headers->sum);
-    } else if (s3_put_wants_md5(self)) {
+    } else if (s3_put_wants_md5(put)) {
         s3_put_base64(md5, RANGE_MD5_BYTES, headers->sum);
         s3_put_headers_add(headers, "Content-MD5", headers->sum);
     }
@@ -128,11 +116,11 @@ static int add_tags(struct s3_put_headers *headers, const json_t *tags, struct e
     return 0;
 }
 
-int s3_put_headers_init(struct s3_put_headers *headers, const struct s3_put *self, struct error *err)
+int s3_put_headers_init(struct s3_put_headers *headers, const struct object_put *put, struct error *err)
 {
-    const struct s3_config *config = &self->session.config;
+    const struct s3_config *config = s3_config_of(put->session);
     *headers = (struct s3_put_headers){0};
-    add_metadata(headers, self->request);
+    add_metadata(headers, put->request);
     s3_put_headers_add(headers, "x-amz-storage-class", config->storage_class);
     add_lock(headers, config);
     int rc = add_encryption(headers, config, err);

@@ -1,18 +1,16 @@
 #include "storage/s3/request.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "auth/sigv4.h"
 #include "base/digest.h"
 
-#define URL_MAX (16 << 10)
 #define PATH_MAX_SIZE (4 << 10)
-#define TEXT_MAX (64 << 10)
 
 /* The headers to sign, while they are collected. */
 struct headers {
-    struct sigv4_header list[S3_REQUEST_MAX_HEADERS];
+    struct sigv4_header list[OBJECT_REQUEST_MAX_HEADERS];
     int n;
     bool failed;
 };
@@ -21,7 +19,7 @@ static void add(struct headers *headers, const char *name, const char *value)
 {
     /* three more lines are added unsigned: Authorization, x-amz-date, x-amz-security-token; and Content-Type
      */
-    if (headers->n == S3_REQUEST_MAX_HEADERS - 4) {
+    if (headers->n == OBJECT_REQUEST_MAX_HEADERS - 4) {
         headers->failed = true;
         return;
     }
@@ -36,7 +34,7 @@ static bool has(const struct headers *headers, const char *name)
     return false;
 }
 
-static void collect(const struct s3_session *session, const struct s3_ask *ask, const char *payload_hash,
+static void collect(const struct s3_session *session, const struct object_ask *ask, const char *payload_hash,
                     struct headers *headers)
 {
     const struct s3_config *config = &session->config;
@@ -46,11 +44,11 @@ static void collect(const struct s3_session *session, const struct s3_ask *ask, 
         add(headers, ask->headers[i].name, ask->headers[i].value);
     if (config->expected_bucket_owner)
         add(headers, "x-amz-expected-bucket-owner", config->expected_bucket_owner);
-    if (ask->sse_customer) {
-        assert(session->sse_customer_key && session->sse_customer_key_md5);
+    if (ask->customer_key) {
+        assert(session->customer_key.base64);
         add(headers, "x-amz-server-side-encryption-customer-algorithm", "AES256");
-        add(headers, "x-amz-server-side-encryption-customer-key", session->sse_customer_key);
-        add(headers, "x-amz-server-side-encryption-customer-key-MD5", session->sse_customer_key_md5);
+        add(headers, "x-amz-server-side-encryption-customer-key", session->customer_key.base64);
+        add(headers, "x-amz-server-side-encryption-customer-key-MD5", session->customer_key.digest);
     }
 }
 
@@ -67,62 +65,29 @@ static void append_path(struct strbuf *path, const struct s3_config *config, con
         strbuf_puts(path, key);
 }
 
-static void append_query(struct strbuf *url, const struct s3_ask *ask)
-{
-    for (int i = 0; i < ask->n_query; i++) {
-        strbuf_putc(url, i == 0 ? '?' : '&');
-        sigv4_encode(url, ask->query[i].name, false);
-        strbuf_putc(url, '=');
-        sigv4_encode(url, ask->query[i].value ? ask->query[i].value : "", false);
-    }
-}
-
-static void append_line(struct strbuf *text, const char *name, const char *value)
-{
-    strbuf_puts(text, name);
-    strbuf_puts(text, ": ");
-    strbuf_puts(text, value);
-    strbuf_append(text, "", 1);
-}
-
 /* Host is left to the HTTP client, which writes the same from the URL. */
-static int write_lines(const struct headers *headers, const struct sigv4_signature *signature,
-                       const char *session_token, struct s3_request *ret, struct error *err)
+static void write_lines(const struct headers *headers, const struct sigv4_signature *signature,
+                        const char *session_token, struct object_request *ret)
 {
     for (int i = 1; i < headers->n; i++)
-        append_line(&ret->text, headers->list[i].name, headers->list[i].value);
-    append_line(&ret->text, "x-amz-date", signature->date);
+        object_request_add_line(ret, headers->list[i].name, headers->list[i].value);
+    object_request_add_line(ret, "x-amz-date", signature->date);
     if (session_token)
-        append_line(&ret->text, "x-amz-security-token", session_token);
-    append_line(&ret->text, "Authorization", signature->authorization);
+        object_request_add_line(ret, "x-amz-security-token", session_token);
+    object_request_add_line(ret, "Authorization", signature->authorization);
     if (!has(headers, "Content-Type"))
-        strbuf_append(&ret->text, "Content-Type:", sizeof "Content-Type:"); /* the client adds none */
-    if (ret->text.failed)
-        return error_set(err, ERROR_LIMIT, false, "the headers of a request don't fit into %d bytes",
-                         TEXT_MAX);
-    const char *end = ret->text.data + ret->text.size;
-    for (const char *line = ret->text.data; line < end; line += strlen(line) + 1)
-        ret->lines[ret->n_lines++] = line;
-    return 0;
+        object_request_omit_line(ret, "Content-Type"); /* the client adds none */
 }
 
-static int write_url(const struct s3_config *config, const struct s3_ask *ask, const char *path,
-                     struct s3_request *ret, struct error *err)
+static void write_url(const struct s3_config *config, const struct object_ask *ask, const char *path,
+                      struct object_request *ret)
 {
-    struct strbuf url;
-    strbuf_init(&url, URL_MAX);
-    strbuf_puts(&url, config->scheme_host);
-    sigv4_encode(&url, path, true);
-    append_query(&url, ask);
-    if (url.failed) {
-        strbuf_deinit(&url);
-        return error_set(err, ERROR_LIMIT, false, "the URL of a request doesn't fit into %d bytes", URL_MAX);
-    }
-    ret->url = url.data; /* the buffer's memory changes hands */
-    return 0;
+    strbuf_puts(&ret->url, config->scheme_host);
+    sigv4_encode(&ret->url, path, true);
+    object_request_add_query(ret, ask->query, ask->n_query);
 }
 
-static int hash_body(const struct s3_ask *ask, char out[DIGEST_SHA256_SIZE], struct error *err)
+static int hash_body(const struct object_ask *ask, char out[DIGEST_SHA256_SIZE], struct error *err)
 {
     assert(ask->body_size == 0 || ask->body_fd < 0);
     struct digest *digest = digest_new();
@@ -135,14 +100,19 @@ static int hash_body(const struct s3_ask *ask, char out[DIGEST_SHA256_SIZE], str
     return 0;
 }
 
-static int sign(const struct s3_session *session, const struct s3_ask *ask, const struct headers *headers,
+static int sign(const struct s3_session *session, const struct object_ask *ask, const struct headers *headers,
                 const char *payload_hash, const char *path, const struct aws_credentials *credentials,
                 int64_t time_s, struct sigv4_signature *ret, struct error *err)
 {
+    struct sigv4_query query[SIGV4_MAX_QUERY];
+    if (ask->n_query > SIGV4_MAX_QUERY)
+        return error_set(err, ERROR_LIMIT, false, "a request has more than %d parameters", SIGV4_MAX_QUERY);
+    for (int i = 0; i < ask->n_query; i++)
+        query[i] = (struct sigv4_query){ask->query[i].name, ask->query[i].value};
     const struct sigv4_request request = {
         .method = ask->method,
         .path = path,
-        .query = ask->query,
+        .query = query,
         .n_query = ask->n_query,
         .headers = headers->list,
         .n_headers = headers->n,
@@ -158,8 +128,8 @@ static int sign(const struct s3_session *session, const struct s3_ask *ask, cons
     return sigv4_sign(&request, ret, NULL, NULL, err);
 }
 
-static int build(const struct s3_session *session, const struct s3_ask *ask, const char *path,
-                 const struct aws_credentials *credentials, int64_t time_s, struct s3_request *ret,
+static int build(const struct s3_session *session, const struct object_ask *ask, const char *path,
+                 const struct aws_credentials *credentials, int64_t time_s, struct object_request *ret,
                  struct error *err)
 {
     char hash[DIGEST_SHA256_SIZE];
@@ -175,23 +145,23 @@ static int build(const struct s3_session *session, const struct s3_ask *ask, con
     collect(session, ask, payload_hash, &headers);
     if (headers.failed)
         return error_set(err, ERROR_LIMIT, false, "a request has more than %d headers",
-                         S3_REQUEST_MAX_HEADERS);
+                         OBJECT_REQUEST_MAX_HEADERS);
     struct sigv4_signature signature = {0};
     int rc = sign(session, ask, &headers, payload_hash, path, credentials, time_s, &signature, err);
     if (rc < 0)
         return rc;
     const char *token = credentials->session_token;
-    rc = write_lines(&headers, &signature, token && *token ? token : NULL, ret, err);
+    write_lines(&headers, &signature, token && *token ? token : NULL, ret);
     sigv4_signature_deinit(&signature);
-    return rc < 0 ? rc : write_url(&session->config, ask, path, ret, err);
+    write_url(&session->config, ask, path, ret);
+    return 0;
 }
 
-int s3_request_build(const struct s3_session *session, const struct s3_ask *ask,
-                     const struct aws_credentials *credentials, int64_t time_s, struct s3_request *ret,
+int s3_request_build(const struct s3_session *session, const struct object_ask *ask,
+                     const struct aws_credentials *credentials, int64_t time_s, struct object_request *ret,
                      struct error *err)
 {
-    *ret = (struct s3_request){0};
-    strbuf_init(&ret->text, TEXT_MAX);
+    object_request_init(ret, ask->method);
     struct strbuf path;
     strbuf_init(&path, PATH_MAX_SIZE);
     append_path(&path, &session->config, ask->key);
@@ -199,15 +169,6 @@ int s3_request_build(const struct s3_session *session, const struct s3_ask *ask,
                          : build(session, ask, strbuf_cstr(&path), credentials, time_s, ret, err);
     strbuf_deinit(&path);
     if (rc < 0)
-        s3_request_deinit(ret);
+        object_request_deinit(ret);
     return rc;
-}
-
-void s3_request_deinit(struct s3_request *request)
-{
-    if (request->text.data)
-        explicit_bzero(request->text.data, request->text.capacity);
-    strbuf_deinit(&request->text);
-    free(request->url);
-    *request = (struct s3_request){0};
 }

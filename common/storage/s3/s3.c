@@ -2,13 +2,15 @@
 
 #include <stddef.h>
 
+#include "storage/object/key.h"
+#include "storage/object/task.h"
 #include "storage/s3/config.h"
 
 static int s3_check(const struct storage_location *location, const char *key, struct error *err)
 {
     struct s3_config config;
     int rc = s3_config_load(location, &config, err);
-    return rc == 0 && key ? s3_config_check_key(key, err) : rc;
+    return rc == 0 && key ? object_key_check(key, err) : rc;
 }
 
 /* A bucket's name is its identity. */
@@ -18,12 +20,6 @@ static int s3_identify(const struct storage_location *location, char **ret_ident
     if (rc == 0)
         *ret_identity = NULL;
     return rc;
-}
-
-static void s3_op_cancel(struct storage_op *op)
-{
-    struct s3_op *self = (struct s3_op *)op;
-    self->cancel(self);
 }
 
 static const char *const storage_types[] = {"s3", "minio", "spaces", "backblaze", NULL};
@@ -39,5 +35,5 @@ const struct storage_driver storage_s3 = {
     .stat_start = s3_stat_start,
     .delete_start = s3_delete_start,
     .list_start = s3_list_start,
-    .op_cancel = s3_op_cancel,
+    .op_cancel = object_op_cancel,
 };

@@ -5,12 +5,6 @@
 
 extern const struct storage_driver storage_s3;
 
-/* Each op's struct begins with this; storage_op_cancel finds its cancel here. */
-struct s3_op {
-    struct storage_op base; /* first */
-    void (*cancel)(struct s3_op *op);
-};
-
 int s3_put_start(struct storage_put *put, struct storage_op **ret_op, struct error *err);       /* put.c */
 int s3_get_start(struct storage_get *get, struct storage_op **ret_op, struct error *err);       /* get.c */
 int s3_stat_start(struct storage_stat *stat, struct storage_op **ret_op, struct error *err);    /* stat.c */

@@ -1,157 +1,10 @@
-/*
- * A scripted server for AWS's services, a clear environment, a home directory, and what stands on them: each
- * request must be the next one of the script. Secrets in these tests hold the word HIDDEN, which no message
- * may.
- */
+/* AWS's credentials on service_script.h: a clear environment, and what stands on it. */
 #pragma once
 
-#include "../loop/http_peer.h"
 #include "auth/aws_credentials_internal.h"
 #include "auth/aws_environment.h"
 #include "auth/secrets.h"
-
-enum { MAX_STEPS = 40 };
-
-enum step_how {
-    ANSWER,
-    HANG,   /* takes the request and says nothing */
-    HOLD,   /* answers after script_release */
-    REWRITE /* writes `text` into the file `path` of the home directory, then answers */
-};
-
-struct step {
-    const char *expect; /* "PUT /latest/api/token" */
-    int status;
-    const char *body;
-    enum step_how how;
-    const char *path, *text;
-};
-
-static struct script {
-    struct peer peer;
-    struct step steps[MAX_STEPS];
-    int n, next;
-    char unexpected[512];
-    char *heads[MAX_STEPS], *bodies[MAX_STEPS];
-    bool released;
-    char home[64];
-} script;
-
-static inline void home_write(const char *path, const char *text)
-{
-    char file[256];
-    snprintf(file, sizeof file, "%s/%s", script.home, path);
-    FILE *f = fopen(file, "w");
-    if (f == NULL || fputs(text, f) < 0 || fclose(f) != 0)
-        abort();
-}
-
-static inline struct step *script_take(struct peer_conn *c)
-{
-    char got[sizeof c->method + sizeof c->target + 1];
-    snprintf(got, sizeof got, "%s %s", c->method, c->target);
-    if (script.next == script.n || strcmp(script.steps[script.next].expect, got) != 0) {
-        snprintf(script.unexpected, sizeof script.unexpected, "request %d: %.300s", script.next, got);
-        return NULL;
-    }
-    script.heads[script.next] = strdup(c->head);
-    script.bodies[script.next] = strdup(c->body);
-    return &script.steps[script.next++];
-}
-
-static inline void script_serve(struct peer_conn *c)
-{
-    while (peer_read(c)) {
-        pthread_mutex_lock(&c->peer->mutex);
-        struct step *step = script_take(c);
-        pthread_cond_broadcast(&c->peer->changed);
-        while (step && step->how == HOLD && !script.released)
-            pthread_cond_wait(&c->peer->changed, &c->peer->mutex);
-        if (step && step->how == REWRITE)
-            home_write(step->path, step->text);
-        pthread_mutex_unlock(&c->peer->mutex);
-        if (step && step->how == HANG) {
-            peer_wait_gone(c);
-            return;
-        }
-        if (!peer_answer(c, step ? step->status : 599, step ? step->body : ""))
-            return;
-    }
-}
-
-static inline void script_release(void)
-{
-    pthread_mutex_lock(&script.peer.mutex);
-    script.released = true;
-    pthread_cond_broadcast(&script.peer.changed);
-    pthread_mutex_unlock(&script.peer.mutex);
-}
-
-/* How many steps were taken; fails when something else was asked, for then nobody need wait for more. (No
- * failure while the mutex is held: what cleans up takes it too.) */
-static inline int script_taken(void)
-{
-    char unexpected[sizeof script.unexpected];
-    pthread_mutex_lock(&script.peer.mutex);
-    int next = script.next;
-    memcpy(unexpected, script.unexpected, sizeof unexpected);
-    pthread_mutex_unlock(&script.peer.mutex);
-    if (unexpected[0] != '\0')
-        fail_msg("unexpected: %s", unexpected);
-    return next;
-}
-
-static inline void script_add(struct step step)
-{
-    assert_true(script.n < MAX_STEPS);
-    pthread_mutex_lock(&script.peer.mutex);
-    script.steps[script.n++] = step;
-    pthread_mutex_unlock(&script.peer.mutex);
-}
-
-/* All steps were taken, nothing else was asked. */
-static inline void script_assert_done(void)
-{
-    int taken = script_taken();
-    if (taken != script.n)
-        fail_msg("only %d of %d steps were taken", taken, script.n);
-}
-
-static inline void script_assert_head(int step, const char *line)
-{
-    if (strcasestr(script.heads[step], line) == NULL)
-        fail_msg("step %d: no \"%s\" in %s", step, line, script.heads[step]);
-}
-
-static inline void script_start(void)
-{
-    memset(&script, 0, sizeof script);
-    peer_start(&script.peer, script_serve, NULL);
-    for (int v = 0; v <= AWS_HOME; v++)
-        unsetenv(aws_environment_name((enum aws_variable)v));
-    snprintf(script.home, sizeof script.home, "/tmp/test_aws.XXXXXX");
-    assert_non_null(mkdtemp(script.home));
-    char path[128];
-    snprintf(path, sizeof path, "%s/.aws", script.home);
-    assert_int_equal(mkdir(path, 0700), 0);
-    setenv("HOME", script.home, 1);
-}
-
-static inline void script_stop(void)
-{
-    script_release();
-    peer_stop(&script.peer);
-    for (int i = 0; i < MAX_STEPS; i++) {
-        free(script.heads[i]);
-        free(script.bodies[i]);
-    }
-    static const char *const files[] = {".aws/credentials", ".aws/config", ".aws", "token", "keys", ""};
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        char path[128];
-        snprintf(path, sizeof path, "%s/%s", script.home, files[i]);
-        remove(path);
-    }
-}
+#include "service_script.h"
 
 /* ---- what is tested stands on a loop ---- */
 
@@ -209,7 +62,10 @@ static inline void world_close_clients(void)
 static inline int world_setup(void **state)
 {
     (void)state;
+    for (int v = 0; v <= AWS_HOME; v++)
+        unsetenv(aws_environment_name((enum aws_variable)v));
     script_start();
+    home_mkdir(".aws");
     memset(&world, 0, sizeof world);
     fake_now_ms = INT64_C(1767225600000); /* 2026-01-01T00:00:00Z */
     assert_int_equal(uv_loop_init(&world.loop), 0);

@@ -236,7 +236,7 @@ static void the_container_gets_its_token_from_the_file_each_time(void **state)
     set(AWS_CONTAINER_AUTHORIZATION_TOKEN, "HIDDEN-env");
     set_home_path(AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE, "token");
     home_write("token", "HIDDEN-1\n");
-    script_add((struct step){"GET /v2/keys?id=1", 500, "", REWRITE, "token", "HIDDEN-2\r\n"});
+    script_add((struct step){"GET /v2/keys?id=1", 500, "", REWRITE, "token", "HIDDEN-2\r\n", NULL});
     script_add((struct step)SAYS("GET /v2/keys?id=1", 429, ""));
     script_add((struct step)SAYS("GET /v2/keys?id=1", 200, KEYS("ASIA1", SIX_HOURS)));
     struct result r = get(chain);
@@ -416,8 +416,8 @@ static void web_identity_reads_its_token_again(void **state)
     set(AWS_ROLE_ARN, "arn:aws:iam::1:role/pod");
     set(AWS_ROLE_SESSION_NAME, "pod-1");
     home_write("token", "HIDDEN.old\n");
-    script_add(
-        (struct step){"POST /", 400, STS_ERROR("ExpiredTokenException"), REWRITE, "token", "HIDDEN.new\n"});
+    script_add((struct step){"POST /", 400, STS_ERROR("ExpiredTokenException"), REWRITE, "token",
+                             "HIDDEN.new\n", NULL});
     script_add((struct step)SAYS("POST /", 400, STS_ERROR("IDPCommunicationError")));
     script_add((struct step)SAYS("POST /", 200, STS("AssumeRoleWithWebIdentity", "ASIAPOD", SIX_HOURS)));
     struct result r = get(chain);

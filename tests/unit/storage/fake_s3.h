@@ -1,77 +1,16 @@
-/*
- * The scripted S3 of tests/fakes as seen from C: started once per test program, scripted and questioned over
- * its control port, and each operation of the driver run against it to its end.
- */
+/* The scripted S3 (fake_store.h), and calls to it. */
 #pragma once
 
-#include "harness.h"
+#include "fake_store.h"
 
-#include <arpa/inet.h>
-#include <jansson.h>
-#include <signal.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-
-#include "auth/access.h"
-#include "base/settings.h"
-#include "storage/s3/call.h"
-#include "storage/s3/learned.h"
-
-static struct {
-    pid_t pid;
-    int stdin_fd; /* it ends when this is closed */
-    int http, https, control;
-    char ca_file[256];
-} fake;
-
-/* NULL-terminated: further arguments of s3_server.py. */
-static inline void fake_start(const char *const *arguments)
-{
-    uv_loop_t first; /* the first loop of a process opens a pipe for signals that stays */
-    uv_loop_init(&first);
-    uv_loop_close(&first);
-    const char *argv[32] = {"/usr/bin/python3", BM_SOURCE_DIR "/tests/fakes/s3_server.py"};
-    int n = 2, in[2], out[2];
-    for (; arguments && arguments[n - 2]; n++)
-        argv[n] = arguments[n - 2];
-    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
-    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
-    fake.pid = fork();
-    if (fake.pid == 0) {
-        dup2(in[0], 0);
-        dup2(out[1], 1);
-        execv(argv[0], (char **)argv);
-        _exit(127);
-    }
-    close(in[0]);
-    close(out[1]);
-    fake.stdin_fd = in[1];
-    FILE *lines = fdopen(out[0], "r");
-    char line[1024] = "";
-    if (lines == NULL || fgets(line, sizeof line, lines) == NULL)
-        fail_msg("s3_server.py did not start");
-    fclose(lines);
-    json_t *ready = json_loads(line, 0, NULL);
-    assert_non_null(ready);
-    fake.http = (int)json_integer_value(json_object_get(ready, "http"));
-    fake.https = (int)json_integer_value(json_object_get(ready, "https"));
-    fake.control = (int)json_integer_value(json_object_get(ready, "control"));
-    snprintf(fake.ca_file, sizeof fake.ca_file, "%s", json_string_value(json_object_get(ready, "ca_file")));
-    json_decref(ready);
-}
-
-static inline void fake_stop(void)
-{
-    close(fake.stdin_fd);
-    waitpid(fake.pid, NULL, 0);
-}
+#include "storage/s3/protocol.h"
 
 /* For cmocka: a directory and the server for all tests of a group. */
 static inline int fake_group_setup(void **state)
 {
     (void)state;
     harness_make_root();
-    fake_start(NULL);
+    fake_start("s3_server.py");
     return 0;
 }
 
@@ -83,203 +22,37 @@ static inline int fake_group_teardown(void **state)
     return 0;
 }
 
-/* The answer's JSON, or NULL when it isn't any. */
-static inline json_t *fake_ask(const char *method, const char *path, const char *body)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)fake.control),
-                                  .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    dprintf(fd, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
-            method, path, body ? strlen(body) : 0, body ? body : "");
-    size_t size = 0;
-    char *text = malloc(4 << 20);
-    for (ssize_t n; (n = read(fd, text + size, (4 << 20) - 1 - size)) > 0;)
-        size += (size_t)n;
-    close(fd);
-    text[size] = '\0';
-    if (strncmp(text + 9, "20", 2) != 0)
-        fail_msg("%s %s %s: %.500s", method, path, body ? body : "", text);
-    const char *content = strstr(text, "\r\n\r\n");
-    json_t *answer = content ? json_loads(content, JSON_DECODE_ANY, NULL) : NULL;
-    free(text);
-    return answer;
-}
-
-static inline void fake_tell(const char *method, const char *path, const char *body)
-{
-    json_decref(fake_ask(method, path, body));
-}
-
-static inline void fake_rule(const char *rule)
-{
-    if (rule)
-        fake_tell("POST", "/rules", rule);
-}
-
-/* As at the start, and this process has learned nothing. */
-static inline void fake_reset(void)
-{
-    fake_tell("POST", "/reset", NULL);
-    s3_learned_forget();
-    s3_call_set_backoff(1, 4);
-}
-
-/* Requests of this operation so far; NULL = all. */
-static inline int fake_count(const char *operation)
-{
-    json_t *log = fake_ask("GET", "/log", NULL), *entry;
-    json_t *list = json_is_object(log) ? json_object_get(log, "log") : log;
-    size_t i;
-    int n = 0;
-    json_array_foreach(list, i, entry)
-    {
-        const char *name = json_string_value(json_object_get(entry, "operation"));
-        n += operation == NULL || (name && strcmp(name, operation) == 0);
-    }
-    json_decref(log);
-    return n;
-}
-
-static inline int count_descriptors(void)
-{
-    int n = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n;
-}
-
-/*
- * A place: what the driver is told of the fake, and a loop for one operation. Between world_open and
- * world_close run what is to be run, then world_run(&outcome.done).
- */
-struct world {
-    uv_loop_t loop;
-    struct access *access;
-    struct storage_location location;
-    json_t *config;
-    int descriptors;
-};
-
 #define FAKE_KEYS "\"access_key_id\": \"AKIAFAKE\", \"secret_access_key\": \"fake-secret\""
 
 /* members: further members of storage_config, NULL = the bucket "bucket" with the fake's keys in region
  * us-east-1. */
 static inline struct world *world_open(const char *members, bool https)
 {
-    struct world *world = calloc(1, sizeof *world);
-    struct error err = {0};
-    json_error_t at;
     char text[4096];
-    world->descriptors = count_descriptors();
     snprintf(text, sizeof text, "{\"endpoint\": \"%s://localhost:%d\", \"ca_file\": \"%s\", %s}",
              https ? "https" : "http", https ? fake.https : fake.http, fake.ca_file,
              members ? members : "\"bucket\": \"bucket\", " FAKE_KEYS);
-    world->config = json_loads(text, 0, &at);
-    if (world->config == NULL)
-        fail_msg("%s: %s", at.text, text);
-    uv_loop_init(&world->loop);
-    struct settings settings = {.credentials_default = (char *)"",
-                                .encryption_key_ref = (char *)"",
-                                .legacy_encryption_key_ref = (char *)""};
-    if (access_new(&world->loop, &settings, &world->access, &err) < 0)
-        fail_msg("%s", err.message);
-    world->location =
-        (struct storage_location){.storage_type = "minio", .config = world->config, .access = world->access};
-    return world;
-}
-
-static inline void world_run(struct world *world, const int *done)
-{
-    while (*done == 0 && uv_run(&world->loop, UV_RUN_ONCE))
-        ;
-    assert_int_equal(*done, 1);
-}
-
-static inline void world_close(struct world *world)
-{
-    access_close(world->access, NULL, NULL);
-    assert_int_equal(uv_run(&world->loop, UV_RUN_DEFAULT), 0);
-    assert_int_equal(uv_loop_close(&world->loop), 0);
-    json_decref(world->config);
-    assert_int_equal(count_descriptors(), world->descriptors);
-    free(world);
-}
-
-/* One call run to its end. */
-struct call_outcome {
-    int done;
-    int status;
-    char code[64], request_id[128];
-    char *body; /* of a success */
-    size_t size;
-    struct error err;
-};
-
-static inline void on_call(void *data, const struct s3_answer *answer, const struct error *err)
-{
-    struct call_outcome *o = data;
-    o->done++;
-    if (err)
-        o->err = *err;
-    if (answer) {
-        o->status = answer->status;
-        snprintf(o->code, sizeof o->code, "%s", answer->code);
-        snprintf(o->request_id, sizeof o->request_id, "%s", answer->request_id);
-    }
-    if (err == NULL) {
-        o->size = answer->response->body_size;
-        o->body = malloc(o->size + 1);
-        memcpy(o->body, answer->response->body, o->size + 1);
-    }
+    return world_open_as("minio", text);
 }
 
 /* The body is to be freed. */
-static inline struct call_outcome run_call(struct world *world, const struct s3_ask *ask)
+static inline struct call_outcome run_call(struct world *world, const struct object_ask *ask)
 {
-    struct call_outcome o = {0};
     struct s3_session session;
-    struct s3_call *call;
-    struct s3_ask own = *ask;
-    own.done = on_call;
-    own.data = &o;
-    if (s3_session_init(&session, &world->loop, &world->location, &o.err) < 0)
-        fail_msg("%s", o.err.message);
-    int rc = s3_call_start(&session, &own, &call, &o.err);
-    assert_int_equal(o.done, 0);
-    if (rc == 0)
-        world_run(world, &o.done);
-    s3_session_deinit(&session);
-    return o;
+    return run_call_in(world, &s3_protocol, &session.base, ask);
 }
 
 /* Puts data under key in the world's bucket. */
 static inline void fake_put(struct world *world, const char *key, const void *data, size_t size)
 {
-    const struct s3_ask ask = {.operation = "PutObject",
-                               .method = "PUT",
-                               .key = key,
-                               .body = data,
-                               .body_fd = -1,
-                               .body_size = size};
+    const struct object_ask ask = {.operation = "PutObject",
+                                   .method = "PUT",
+                                   .key = key,
+                                   .body = data,
+                                   .body_fd = -1,
+                                   .body_size = size};
     struct call_outcome o = run_call(world, &ask);
     if (o.err.code)
         fail_msg("%s", o.err.message);
     free(o.body);
-}
-
-static inline struct outcome run_s3_stat(struct world *world, const char *key)
-{
-    struct outcome o = {.running = true};
-    struct storage_op *op;
-    struct storage_stat stat = {
-        .loop = &world->loop, .location = world->location, .key = key, .done = on_stat, .data = &o};
-    int rc = harness_driver(&world->location)->stat_start(&stat, &op, &o.err);
-    o.running = false;
-    if (rc == 0)
-        world_run(world, &o.done);
-    return o;
 }

@@ -37,10 +37,22 @@ static void s3_and_its_kin_share_a_driver(void **state)
     }
 }
 
+static void azure_has_a_driver(void **state)
+{
+    (void)state;
+    const struct storage_driver *driver = NULL;
+    struct error err = {0};
+    assert_int_equal(storage_driver_find("azure_blob", &driver, &err), 0);
+    assert_string_equal(driver->name, "azure");
+    assert_true(driver->capabilities & STORAGE_CAP_ACCESS);
+    assert_true(driver->capabilities & STORAGE_CAP_CREATE_ONLY);
+    assert_false(driver->capabilities & STORAGE_CAP_LOCAL_PATH);
+}
+
 static void types_of_the_specification_without_a_driver(void **state)
 {
     (void)state;
-    static const char *const types[] = {"azure_blob", "gcs"};
+    static const char *const types[] = {"gcs"};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         const struct storage_driver *driver = NULL;
         struct error err = {0};
@@ -87,6 +99,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(disks_have_a_driver),
         cmocka_unit_test(s3_and_its_kin_share_a_driver),
+        cmocka_unit_test(azure_has_a_driver),
         cmocka_unit_test(types_of_the_specification_without_a_driver),
         cmocka_unit_test(unknown_types_list_the_known_ones),
         cmocka_unit_test(an_override_serves_its_own_types_only),

@@ -1,5 +1,8 @@
 #include "harness.h"
 
+#include <openssl/evp.h>
+
+#include "base/crc64.h"
 #include "storage/part_digests.h"
 #include "storage/part_plan.h"
 
@@ -76,11 +79,15 @@ static void crc32c_combined_over_large_lengths(void **state)
     assert_int_equal(part_crc32c_combine(part_crc32c(0, "x", 1), crc, size), by_steps);
 }
 
+static bool with_md5;
+
 static struct part_digests *digest_in_pieces(const unsigned char *data, size_t size, size_t piece,
                                              char *sha256)
 {
     struct part_digester *digester = part_digester_new();
     assert_non_null(digester);
+    if (with_md5)
+        assert_true(part_digester_want_md5(digester));
     for (size_t at = 0, n; at < size; at += n) {
         n = piece < size - at ? piece : size - at;
         part_digester_update(digester, data + at, n);
@@ -110,9 +117,15 @@ static void expect_digests_of(const struct part_digests *digests, const struct a
         assert_string_equal(found, expected);
         assert_int_equal(digests->parts[i].size, size);
         assert_int_equal(digests->parts[i].crc32c, part_crc32c(0, data, size));
+        assert_true(digests->parts[i].crc64 == crc64_nvme(0, data, size));
         crc = part_crc32c_combine(crc, digests->parts[i].crc32c, size);
     }
     assert_int_equal(crc, part_crc32c(0, a->data, a->size));
+    unsigned char md5[PART_MD5_BYTES];
+    assert_int_equal(digests->has_md5, with_md5);
+    EVP_Digest(a->data, a->size, md5, NULL, EVP_md5(), NULL);
+    if (with_md5)
+        assert_memory_equal(digests->md5, md5, sizeof md5);
 }
 
 static void pieces_of_any_size(void **state)
@@ -131,6 +144,7 @@ static void pieces_of_any_size(void **state)
         struct artifact a = artifact_make(sizes[i], (unsigned)i);
         for (size_t k = 0; k < sizeof pieces / sizeof *pieces; k++) {
             char sha256[DIGEST_SHA256_SIZE];
+            with_md5 = k == 1;
             struct part_digests *digests = digest_in_pieces(a.data, a.size, pieces[k], sha256);
             expect_digests_of(digests, &a);
             assert_string_equal(sha256, a.sha256);
@@ -142,9 +156,8 @@ static void pieces_of_any_size(void **state)
     part_digester_free(NULL);
 }
 
-static void written_and_read(void **state)
+static void write_and_read(void)
 {
-    (void)state;
     struct artifact a = artifact_make(PART_PLAN_BASE_SIZE + 5, 1);
     char sha256[DIGEST_SHA256_SIZE];
     struct error err = {0};
@@ -166,6 +179,15 @@ static void written_and_read(void **state)
     assert_null(found);
     part_digests_free(digests);
     artifact_free(&a);
+}
+
+static void written_and_read(void **state)
+{
+    (void)state;
+    with_md5 = false;
+    write_and_read();
+    with_md5 = true;
+    write_and_read();
 }
 
 /* Each byte changed, each length cut: never taken for good. */

@@ -85,6 +85,8 @@ static void default_gives_way(void **state)
         {100 * MIB, 20 * MIB, S3_MAX, 10000, 20 * MIB},
         {100 * MIB, MIB, 8 * MIB, 10000, 8 * MIB},
         {49000 * MIB, S3_MIN, 16 * MIB, 10000, 16 * MIB},
+        {100000 * GIB, 1, 4000 * MIB, 50000, 2048 * MIB}, /* Azure */
+        {4000 * GIB, 1, 4000 * MIB, 50000, 82 * MIB},     /* the default's largest parts are too large */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct part_plan plan;

@@ -1,5 +1,6 @@
 #include "harness.h"
 
+#include "base/crc64.h"
 #include "storage/part_digests.h"
 #include "storage/range_digest.h"
 
@@ -50,13 +51,15 @@ static void sums_of_a_range(void **state)
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
         const unsigned char *data = a.data + ranges[i][0];
         size_t size = ranges[i][1];
-        unsigned char md5[16];
+        unsigned char md5[16], whole_md5[16];
         char sha256[DIGEST_SHA256_SIZE], found[DIGEST_SHA256_SIZE];
         struct run run = {.range = {.fd = a.fd,
                                     .offset = ranges[i][0],
                                     .size = size,
-                                    .wanted = RANGE_SHA256 | RANGE_MD5 | RANGE_CRC32C,
-                                    .whole = digest_new()}};
+                                    .wanted = RANGE_SHA256 | RANGE_MD5 | RANGE_CRC32C | RANGE_CRC64,
+                                    .whole = digest_new(),
+                                    .whole_md5 = EVP_MD_CTX_new()}};
+        EVP_DigestInit_ex(run.range.whole_md5, EVP_md5(), NULL);
         digest(&run, false);
         assert_true(run.ok);
         harness_sha256(data, size, sha256);
@@ -66,8 +69,12 @@ static void sums_of_a_range(void **state)
         assert_string_equal(found, sha256);
         EVP_Digest(data, size, md5, NULL, EVP_md5(), NULL);
         assert_memory_equal(run.sums.md5, md5, sizeof md5);
+        EVP_DigestFinal_ex(run.range.whole_md5, whole_md5, NULL);
+        assert_memory_equal(whole_md5, md5, sizeof md5);
         assert_int_equal(run.sums.crc32c, part_crc32c(0, data, size));
+        assert_true(run.sums.crc64 == crc64_nvme(0, data, size));
         digest_free(run.range.whole);
+        EVP_MD_CTX_free(run.range.whole_md5);
     }
     artifact_free(&a);
 }

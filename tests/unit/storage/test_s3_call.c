@@ -6,19 +6,19 @@
 #define KEY "shop/a b+c/\xc3\xa0~(1)=*.gz"
 #define BUCKET_MEMBERS "\"bucket\": \"bucket\", " FAKE_KEYS
 
-static const struct s3_ask put_small = {
+static const struct object_ask put_small = {
     .operation = "PutObject", .method = "PUT", .key = KEY, .body = "hello", .body_fd = -1, .body_size = 5};
-static const struct s3_ask get_object = {
+static const struct object_ask get_object = {
     .operation = "GetObject", .method = "GET", .key = KEY, .body_fd = -1};
-static const struct s3_ask head_object = {
-    .operation = "HeadObject", .method = "HEAD", .key = KEY, .body_fd = -1, .expect_etag = true};
-static const struct sigv4_query list_query[] = {{"list-type", "2"}, {"prefix", ""}};
-static const struct s3_ask list_objects = {.operation = "ListObjectsV2",
-                                           .method = "GET",
-                                           .query = list_query,
-                                           .n_query = 2,
-                                           .body_fd = -1,
-                                           .expect_root = "ListBucketResult"};
+static const struct object_ask head_object = {
+    .operation = "HeadObject", .method = "HEAD", .key = KEY, .body_fd = -1, .flags = S3_EXPECT_ETAG};
+static const struct object_query list_query[] = {{"list-type", "2"}, {"prefix", ""}};
+static const struct object_ask list_objects = {.operation = "ListObjectsV2",
+                                               .method = "GET",
+                                               .query = list_query,
+                                               .n_query = 2,
+                                               .body_fd = -1,
+                                               .expect_root = "ListBucketResult"};
 
 static void expect_call(const struct call_outcome *o, int code, bool retryable, const char *text)
 {
@@ -79,19 +79,19 @@ static void bodies_from_a_file(void **state)
     harness_sha256(a.data + 7, a.size - 7, hash);
     _Atomic uint64_t sent = 0;
     for (int i = 0; i < 2; i++) {
-        const struct s3_ask ask = {.operation = "PutObject",
-                                   .method = "PUT",
-                                   .key = KEY,
-                                   .payload_hash = i ? S3_UNSIGNED : hash,
-                                   .body_fd = a.fd,
-                                   .body_offset = 7,
-                                   .body_size = a.size - 7,
-                                   .bytes_sent = &sent};
+        const struct object_ask ask = {.operation = "PutObject",
+                                       .method = "PUT",
+                                       .key = KEY,
+                                       .payload_hash = i ? S3_UNSIGNED : hash,
+                                       .body_fd = a.fd,
+                                       .body_offset = 7,
+                                       .body_size = a.size - 7,
+                                       .bytes_sent = &sent};
         struct call_outcome o = run_call(world, &ask);
         expect_call(&o, 0, false, NULL);
         free(o.body);
         assert_int_equal(sent, a.size - 7);
-        struct s3_ask get = get_object;
+        struct object_ask get = get_object;
         get.response_max = 8 << 20;
         o = run_call(world, &get);
         expect_call(&o, 0, false, NULL);
@@ -108,7 +108,7 @@ static const struct {
     const char *name;
     const char *members; /* NULL = the usual */
     const char *rule;
-    const struct s3_ask *ask;
+    const struct object_ask *ask;
     int code;
     bool retryable;
     const char *says, *native;
@@ -289,7 +289,7 @@ static void regions_are_learned(void **state)
     (void)state;
     static const struct {
         const char *settings;
-        const struct s3_ask *ask;
+        const struct object_ask *ask;
         int requests;
     } cases[] = {
         {"{\"wrong_region\": 400, \"wrong_region_tells\": [\"header\"]}", &put_small, 2},
@@ -337,7 +337,7 @@ static void a_region_is_asked_for(void **state)
 static void clocks_are_learned(void **state)
 {
     (void)state;
-    static const struct s3_ask *const asks[] = {&put_small, &head_object};
+    static const struct object_ask *const asks[] = {&put_small, &head_object};
     for (int i = 0; i < 4; i++) {
         fake_reset();
         fake_tell("POST", "/settings", i % 2 ? "{\"clock_offset\": 7200}" : "{\"clock_offset\": -7200}");
@@ -384,7 +384,7 @@ static void expired_credentials_are_fetched_anew(void **state)
     char members[256];
     snprintf(members, sizeof members, "\"bucket\": \"bucket\", \"credentials_ref\": \"file:%s\"",
              harness_path("keys"));
-    static const struct s3_ask *const asks[] = {&put_small, &head_object};
+    static const struct object_ask *const asks[] = {&put_small, &head_object};
     for (int i = 0; i < 4; i++) {
         bool renewed = i % 2;
         fake_reset();
@@ -415,7 +415,7 @@ static void expired_credentials_are_fetched_anew(void **state)
 
 struct canceller {
     uv_timer_t timer; /* of no duration: looks again in each turn */
-    struct s3_call *call;
+    struct object_call *call;
     const int *done;
     int turns;
     bool waits_for_request;
@@ -427,7 +427,7 @@ static void on_turn(uv_timer_t *timer)
     bool there = !c->waits_for_request || fake_count(NULL) > 0;
     if (*c->done || there) {
         if (!*c->done)
-            s3_call_cancel(c->call);
+            object_call_cancel(c->call);
         uv_close((uv_handle_t *)timer, NULL);
     }
 }
@@ -444,20 +444,21 @@ static void cancelled(void **state)
         struct world *world = world_open(NULL, false);
         struct call_outcome o = {0};
         struct s3_session session;
-        struct s3_ask ask = put_small;
+        struct object_ask ask = put_small;
         ask.done = on_call;
         ask.data = &o;
-        assert_int_equal(s3_session_init(&session, &world->loop, &world->location, &o.err), 0);
+        assert_int_equal(
+            object_session_init(&session.base, &s3_protocol, &world->loop, &world->location, &o.err), 0);
         struct canceller c = {.done = &o.done, .waits_for_request = i > 0};
-        assert_int_equal(s3_call_start(&session, &ask, &c.call, &o.err), 0);
+        assert_int_equal(object_call_start(&session.base, &ask, &c.call, &o.err), 0);
         uv_timer_init(&world->loop, &c.timer);
         c.timer.data = &c;
         uv_timer_start(&c.timer, on_turn, 0, 1);
         if (i == 0)
-            s3_call_cancel(c.call);
+            object_call_cancel(c.call);
         world_run(world, &o.done);
         expect_call(&o, ERROR_CANCELLED, true, "cancelled");
-        s3_session_deinit(&session);
+        object_session_deinit(&session.base);
         world_close(world);
     }
 }

@@ -429,33 +429,34 @@ static void customer_keys(void **state)
     setenv("SSE_KEY", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", 1);
     struct world *world = world_open(SSE_C, true);
     struct s3_session session;
-    struct s3_call *call;
+    struct object_call *call;
     struct call_outcome o = {0};
-    assert_int_equal(s3_session_init(&session, &world->loop, &world->location, &o.err), 0);
-    assert_int_equal(s3_session_open(&session, on_open, &o, &o.err), 0);
+    assert_int_equal(object_session_init(&session.base, &s3_protocol, &world->loop, &world->location, &o.err),
+                     0);
+    assert_int_equal(object_session_open(&session.base, on_open, &o, &o.err), 0);
     assert_int_equal(o.done, 0);
     world_run(world, &o.done);
     assert_int_equal(o.err.code, 0);
-    const struct s3_ask ask = {.operation = "PutObject",
-                               .method = "PUT",
-                               .key = KEY,
-                               .body = "hello",
-                               .body_fd = -1,
-                               .body_size = 5,
-                               .sse_customer = true,
-                               .done = on_call,
-                               .data = &o};
+    const struct object_ask ask = {.operation = "PutObject",
+                                   .method = "PUT",
+                                   .key = KEY,
+                                   .body = "hello",
+                                   .body_fd = -1,
+                                   .body_size = 5,
+                                   .customer_key = true,
+                                   .done = on_call,
+                                   .data = &o};
     o = (struct call_outcome){0};
-    assert_int_equal(s3_call_start(&session, &ask, &call, &o.err), 0);
+    assert_int_equal(object_call_start(&session.base, &ask, &call, &o.err), 0);
     world_run(world, &o.done);
     assert_int_equal(o.err.code, 0);
     free(o.body);
-    s3_session_deinit(&session);
+    object_session_deinit(&session.base);
 
     struct outcome read = run_whole(world, KEY, -1);
     expect_success(&read);
     assert_int_equal(read.size, 5);
-    read = run_s3_stat(world, KEY);
+    read = run_stat_in(world, KEY);
     expect_success(&read);
     assert_int_equal(read.size, 5);
     world_close(world);
@@ -470,14 +471,14 @@ static void customer_keys(void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         setenv("SSE_KEY", wrong[i], 1);
         world = world_open(SSE_C, true);
-        read = run_s3_stat(world, KEY);
+        read = run_stat_in(world, KEY);
         expect_error(&read, ERROR_INPUT, false, "openssl rand -base64 32");
         assert_null(strstr(read.err.message, wrong[i]));
         world_close(world);
     }
     unsetenv("SSE_KEY");
     world = world_open(SSE_C, true);
-    read = run_s3_stat(world, KEY);
+    read = run_stat_in(world, KEY);
     expect_error(&read, ERROR_NOT_FOUND, true, "SSE_KEY");
     world_close(world);
 }
@@ -498,7 +499,7 @@ static void certificates(void **state)
                             cases[i].ca_file ? json_string(cases[i].ca_file) : json_null());
         struct error err = {0};
         assert_int_equal(harness_driver(&world->location)->check(&world->location, KEY, &err), 0);
-        struct outcome o = run_s3_stat(world, KEY);
+        struct outcome o = run_stat_in(world, KEY);
         expect_error(&o, cases[i].code, false, cases[i].says);
         assert_int_equal(fake_count(NULL), 0);
         world_close(world);

@@ -23,11 +23,11 @@ static void stats(void **state)
     (void)state;
     fake_reset();
     struct world *world = world_open(NULL, false);
-    struct outcome o = run_s3_stat(world, KEY);
+    struct outcome o = run_stat_in(world, KEY);
     expect_success(&o);
     assert_false(o.exists);
     fake_put(world, KEY, "hello", 5);
-    o = run_s3_stat(world, KEY);
+    o = run_stat_in(world, KEY);
     expect_success(&o);
     assert_true(o.exists);
     assert_int_equal(o.size, 5);
@@ -35,17 +35,17 @@ static void stats(void **state)
 
     fake_rule(
         "{\"match\": {\"operation\": \"HeadObject\"}, \"action\": {\"type\": \"respond\", \"status\": 403}}");
-    o = run_s3_stat(world, KEY);
+    o = run_stat_in(world, KEY);
     expect_error(&o, ERROR_DENIED, false, KEY);
     fake_rule(
         "{\"match\": {\"operation\": \"HeadObject\", \"count\": 0}, \"action\": {\"type\": \"respond\", "
         "\"status\": 503}}");
-    o = run_s3_stat(world, KEY);
+    o = run_stat_in(world, KEY);
     expect_error(&o, ERROR_UNREACHABLE, true, "503");
     world_close(world);
 
     world = world_open("\"bucket\": \"nowhere\", " FAKE_KEYS, false);
-    o = run_s3_stat(world, KEY);
+    o = run_stat_in(world, KEY);
     expect_error(&o, ERROR_NOT_FOUND, false, "bucket 'nowhere' isn't there");
     world_close(world);
 }
@@ -59,7 +59,7 @@ static void deletes(void **state)
     struct outcome o = run_s3_delete(world, (struct storage_delete){.key = KEY});
     expect_success(&o);
     assert_true(o.existed);
-    assert_false(run_s3_stat(world, KEY).exists);
+    assert_false(run_stat_in(world, KEY).exists);
     o = run_s3_delete(world, (struct storage_delete){.key = KEY});
     expect_success(&o);
     assert_false(o.existed);
@@ -91,14 +91,14 @@ static void deletes(void **state)
 /* Begins an upload under key: its id. */
 static void begin_upload(struct world *world, const char *key, char id[128])
 {
-    static const struct sigv4_query query[] = {{"uploads", NULL}};
-    const struct s3_ask ask = {.operation = "CreateMultipartUpload",
-                               .method = "POST",
-                               .key = key,
-                               .query = query,
-                               .n_query = 1,
-                               .body_fd = -1,
-                               .expect_root = "InitiateMultipartUploadResult"};
+    static const struct object_query query[] = {{"uploads", NULL}};
+    const struct object_ask ask = {.operation = "CreateMultipartUpload",
+                                   .method = "POST",
+                                   .key = key,
+                                   .query = query,
+                                   .n_query = 1,
+                                   .body_fd = -1,
+                                   .expect_root = "InitiateMultipartUploadResult"};
     struct call_outcome o = run_call(world, &ask);
     if (o.err.code)
         fail_msg("%s", o.err.message);
@@ -127,7 +127,7 @@ static void aborts(void **state)
     expect_success(&o);
     assert_true(o.existed);
     assert_int_equal(open_uploads(), 0);
-    assert_true(run_s3_stat(world, KEY).exists); /* what stands at the name stays */
+    assert_true(run_stat_in(world, KEY).exists); /* what stands at the name stays */
     o = run_s3_delete(world, (struct storage_delete){.key = KEY, .upload_id = id});
     expect_success(&o);
     assert_false(o.existed);

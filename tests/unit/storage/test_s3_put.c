@@ -169,7 +169,7 @@ static void parts_digested_before(void **state)
     struct part_digests *digests = digests_of(&a);
     for (int i = 0; i < 2; i++) {
         fake_reset();
-        s3_put_set_part_size(0);
+        object_put_set_part_size(0);
         struct put_run run = {.members = BUCKET, .artifact = &a, .digests = digests, .https = i == 1};
         run_upload(&run);
         expect_stored(&run);

@@ -135,7 +135,7 @@ static void a_resumed_upload_is_found_damaged(void **state)
 static void parts_known_by_their_checksum(void **state)
 {
     (void)state;
-    s3_put_set_part_size(0); /* the staging pass's */
+    object_put_set_part_size(0); /* the staging pass's */
     struct artifact a = artifact_make(33 * MIB, 5);
     struct part_digests *digests = digests_of(&a);
     setenv("BM_TEST_SSE_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", 1);
@@ -227,7 +227,7 @@ static void another_upload_is_aborted_first(void **state)
     for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
         setup_fake();
         char *saved = leave_parts(SMALL_PARTS, false);
-        s3_put_set_part_size(i == 1 ? PART - 1 : PART); /* another plan */
+        object_put_set_part_size(i == 1 ? PART - 1 : PART); /* another plan */
         struct put_run run = {
             .members = members[i], .artifact = i ? &large : &other, .resume_state = saved, .fence = 2};
         run_upload(&run);
@@ -285,13 +285,13 @@ static void strays_of_exactly_this_key(void **state)
 {
     (void)state;
     struct world *world = world_open(NULL, false);
-    static const struct sigv4_query uploads = {"uploads", NULL};
-    const struct s3_ask create = {.operation = "CreateMultipartUpload",
-                                  .method = "POST",
-                                  .key = KEY ".other",
-                                  .query = &uploads,
-                                  .n_query = 1,
-                                  .body_fd = -1};
+    static const struct object_query uploads = {"uploads", NULL};
+    const struct object_ask create = {.operation = "CreateMultipartUpload",
+                                      .method = "POST",
+                                      .key = KEY ".other",
+                                      .query = &uploads,
+                                      .n_query = 1,
+                                      .body_fd = -1};
     struct call_outcome o = run_call(world, &create);
     assert_int_equal(o.err.code, 0);
     free(o.body);
@@ -597,22 +597,22 @@ static void a_stale_attempt_touches_nothing(void **state)
 /* --- cancel --- */
 
 static const struct {
-    enum s3_put_state state;
+    enum object_put_state state;
     const char *members, *hold; /* this operation is held, so that the state is met at work */
     const char *resume;         /* NULL, "old": a state of the same upload, "other": of another artifact */
     int uploads;
 } cancels[] = {
-    {S3_PUT_OPEN, SMALL_PARTS, NULL, NULL, 0},
-    {S3_PUT_LOOK, SMALL_PARTS, "HeadObject", NULL, 0},
-    {S3_PUT_INTENT, SMALL_PARTS, NULL, NULL, 0},
-    {S3_PUT_CREATE, SMALL_PARTS, "CreateMultipartUpload", NULL, 0},
-    {S3_PUT_RECORD, SMALL_PARTS, NULL, NULL, 1},
-    {S3_PUT_PARTS, SMALL_PARTS, "UploadPart", NULL, 1},
-    {S3_PUT_COMPLETE, SMALL_PARTS, "CompleteMultipartUpload", NULL, 1},
-    {S3_PUT_LIST, SMALL_PARTS, "ListParts", "old", 1},
-    {S3_PUT_ABORT, SMALL_PARTS, "AbortMultipartUpload", "other", 1},
-    {S3_PUT_SUMS, BUCKET ", \"checksum\": \"md5\", \"multipart_threshold\": 67108864", NULL, NULL, 0},
-    {S3_PUT_SINGLE, BUCKET ", \"multipart_threshold\": 67108864", "PutObject", NULL, 0},
+    {OBJECT_PUT_OPEN, SMALL_PARTS, NULL, NULL, 0},
+    {OBJECT_PUT_LOOK, SMALL_PARTS, "HeadObject", NULL, 0},
+    {OBJECT_PUT_INTENT, SMALL_PARTS, NULL, NULL, 0},
+    {OBJECT_PUT_CREATE, SMALL_PARTS, "CreateMultipartUpload", NULL, 0},
+    {OBJECT_PUT_RECORD, SMALL_PARTS, NULL, NULL, 1},
+    {OBJECT_PUT_PARTS, SMALL_PARTS, "UploadPart", NULL, 1},
+    {OBJECT_PUT_COMPLETE, SMALL_PARTS, "CompleteMultipartUpload", NULL, 1},
+    {OBJECT_PUT_LIST, SMALL_PARTS, "ListParts", "old", 1},
+    {OBJECT_PUT_ABORT, SMALL_PARTS, "AbortMultipartUpload", "other", 1},
+    {OBJECT_PUT_SUMS, BUCKET ", \"checksum\": \"md5\", \"multipart_threshold\": 67108864", NULL, NULL, 0},
+    {OBJECT_PUT_SINGLE, BUCKET ", \"multipart_threshold\": 67108864", "PutObject", NULL, 0},
 };
 
 static void cancelled_in_each_state(void **state)
@@ -636,7 +636,7 @@ static void cancelled_in_each_state(void **state)
                               .artifact = a,
                               .resume_state = saved,
                               .fence = 2,
-                              .cancel_in = cancels[i].state == S3_PUT_OPEN ? -1 : (int)cancels[i].state};
+                              .cancel_in = cancels[i].state == OBJECT_PUT_OPEN ? -1 : (int)cancels[i].state};
         run_upload(&run);
         if (run.err.code != ERROR_CANCELLED || !run.err.retryable)
             fail_msg("cancel in state %d: %d, %s", cancels[i].state, run.err.code, run.err.message);
@@ -664,10 +664,10 @@ static void cancelled_after_completion(void **state)
 {
     (void)state;
     static const struct {
-        enum s3_put_state state;
+        enum object_put_state state;
         const char *hold, *members;
-    } cases[] = {{S3_PUT_CONFIRM, "HeadObject", SMALL_PARTS},
-                 {S3_PUT_READ, "GetObject", SMALL_PARTS ", \"read_back\": true"}};
+    } cases[] = {{OBJECT_PUT_CONFIRM, "HeadObject", SMALL_PARTS},
+                 {OBJECT_PUT_READ, "GetObject", SMALL_PARTS ", \"read_back\": true"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char rule[256];
         setup_fake();
@@ -697,7 +697,7 @@ static void cancelled_without_saves_leaves_nothing_open(void **state)
 {
     (void)state;
     fake_rule("{\"match\": {\"operation\": \"UploadPart\", \"count\": 0}, \"action\": {\"type\": \"hold\"}}");
-    struct put_run run = {.artifact = &large, .without_save = true, .cancel_in = S3_PUT_PARTS};
+    struct put_run run = {.artifact = &large, .without_save = true, .cancel_in = OBJECT_PUT_PARTS};
     run_upload(&run);
     expect_run(&run, ERROR_CANCELLED, true, NULL);
     fake_tell("POST", "/release", "{\"name\": \"hold\"}");

@@ -1,0 +1,146 @@
+/*
+ * What is known of the artifact's bytes beside the SHA-256 that was promised: of the staging pass, computed
+ * of the whole before it is sent, or on the way over all parts.
+ */
+#include <assert.h>
+#include <openssl/evp.h>
+#include <string.h>
+
+#include "storage/object/put_flow.h"
+
+/* These bytes are not those of the staging pass. */
+static void compare(struct object_put *self, const char *found)
+{
+    struct error err;
+    if (strcmp(found, self->request->sha256) == 0)
+        return;
+    error_set(&err, ERROR_CORRUPT, true, "the artifact of '%.300s' has SHA-256 %s instead of %s",
+              self->request->key, found, self->request->sha256);
+    self->spoiled = true;
+    object_put_fail(self, &err);
+}
+
+/* --- of the whole, before it is sent --- */
+
+static void on_sums(void *data, const struct range_sums *sums, const struct error *err)
+{
+    struct object_put *self = data;
+    char found[DIGEST_SHA256_SIZE];
+    self->waiting = false;
+    if (err) {
+        object_put_fail(self, err);
+    } else {
+        self->first_sums = *sums;
+        self->first_known = self->first_wanted;
+        if (self->first_wanted & RANGE_SHA256) {
+            digest_to_hex(sums->sha256, found);
+            compare(self, found);
+        }
+    }
+    object_put_step(self);
+}
+
+int object_put_sums_start(struct object_put *self, struct error *err)
+{
+    self->sums = (struct range_digest){.loop = self->request->loop,
+                                       .fd = self->request->source_fd,
+                                       .size = self->request->size,
+                                       .wanted = self->first_wanted,
+                                       .done = on_sums,
+                                       .data = self};
+    return range_digest_start(&self->sums, err);
+}
+
+/* --- over all parts, in their order --- */
+
+static bool md5_begin(struct evp_md_ctx_st *md5)
+{
+    return EVP_DigestInit_ex(md5, EVP_md5(), NULL) == 1;
+}
+
+int object_put_sums_init(struct object_put *self, struct error *err)
+{
+    if (self->parts == NULL)
+        return 0;
+    self->whole = self->digests_fit ? NULL : digest_new();
+    self->md5 = self->whole_md5 ? EVP_MD_CTX_new() : NULL;
+    if ((!self->digests_fit && self->whole == NULL) ||
+        (self->whole_md5 && (self->md5 == NULL || !md5_begin(self->md5))))
+        return error_set(err, ERROR_SYSTEM, true, "out of memory, or no MD5 in this OpenSSL");
+    return 0;
+}
+
+void object_put_sums_reset(struct object_put *self)
+{
+    if (self->whole)
+        digest_reset(self->whole);
+    self->md5_known = false;
+    if (self->md5) {
+        bool ok = md5_begin(self->md5);
+        assert(ok);
+        (void)ok;
+    }
+}
+
+void object_put_sums_deinit(struct object_put *self)
+{
+    digest_free(self->whole);
+    EVP_MD_CTX_free(self->md5);
+    self->whole = NULL;
+    self->md5 = NULL;
+}
+
+void object_put_sums_check(struct object_put *self)
+{
+    char found[DIGEST_SHA256_SIZE];
+    if (self->md5) {
+        int ok = EVP_DigestFinal_ex(self->md5, self->md5_sum, NULL);
+        assert(ok == 1);
+        (void)ok;
+        self->md5_known = true;
+    }
+    if (self->whole) {
+        digest_final(self->whole, found);
+        digest_reset(self->whole);
+        compare(self, found);
+    }
+}
+
+/* --- what is known --- */
+
+static bool sent_as_one(const struct object_put *self)
+{
+    return self->single || self->protocol->transfer;
+}
+
+bool object_put_crc32c(const struct object_put *self, uint32_t *ret)
+{
+    const struct part_digests *digests = self->request->part_digests;
+    uint32_t crc = 0;
+    if (digests && digests->total == self->request->size) { /* whatever the plan */
+        for (uint32_t i = 0; i < digests->count; i++)
+            crc = part_crc32c_combine(crc, digests->parts[i].crc32c, digests->parts[i].size);
+    } else if (sent_as_one(self)) {
+        if (!(self->first_known & RANGE_CRC32C))
+            return false;
+        crc = self->first_sums.crc32c;
+    } else {
+        if (!(self->part_sums & RANGE_CRC32C) || self->n_done < self->plan.count)
+            return false;
+        for (uint32_t i = 0; i < self->plan.count; i++)
+            crc = part_crc32c_combine(crc, self->parts[i].crc32c, part_plan_size(&self->plan, i + 1));
+    }
+    *ret = crc;
+    return true;
+}
+
+bool object_put_md5(const struct object_put *self, unsigned char ret[RANGE_MD5_BYTES])
+{
+    const struct part_digests *digests = self->request->part_digests;
+    bool staged = digests && digests->total == self->request->size && digests->has_md5;
+    bool first = sent_as_one(self) && (self->first_known & RANGE_MD5);
+    if (!staged && !first && !self->md5_known)
+        return false;
+    memcpy(ret, staged ? digests->md5 : first ? self->first_sums.md5 : self->md5_sum, RANGE_MD5_BYTES);
+    return true;
+}
