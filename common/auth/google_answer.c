@@ -32,16 +32,6 @@ struct said {
     char code[CODE_SIZE], words[WORDS_SIZE];
 };
 
-/* Codes are words of letters and '_'; what is anything else is shown as words are. */
-static void copy_code(const char *code, char ret[CODE_SIZE])
-{
-    size_t n = strspn(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_");
-    if (code[n] == '\0' && n < CODE_SIZE)
-        memcpy(ret, code, n + 1);
-    else
-        google_text_copy_said(code, ret, CODE_SIZE);
-}
-
 /* OAuth's {"error": CODE, "error_description": WORDS}, or {"error": {"status": CODE, "message": WORDS}} of
  * Google's APIs. */
 static void read_error(const struct google_answer *a, struct said *ret)
@@ -51,7 +41,7 @@ static void read_error(const struct google_answer *a, struct said *ret)
     const char *code = json_is_object(error) ? text_of(error, "status") : json_string_value(error);
     const char *words =
         json_is_object(error) ? text_of(error, "message") : text_of(object, "error_description");
-    copy_code(code ? code : "", ret->code);
+    google_text_copy_code(code ? code : "", ret->code, sizeof ret->code);
     google_text_copy_said(words ? words : "", ret->words, sizeof ret->words);
     secret_json_free(object);
 }

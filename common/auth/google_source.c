@@ -304,7 +304,7 @@ static int read_typed(struct google_source *s, const json_t *object, const char 
             return types[i].read(s, object, what, err);
     }
     char shown[48];
-    google_text_copy_said(type, shown, sizeof shown);
+    google_text_copy_code(type, shown, sizeof shown);
     if (strcmp(type, "external_account_authorized_user") == 0 || strcmp(type, "gdch_service_account") == 0)
         return error_set(err, ERROR_UNSUPPORTED, false,
                          "%.300s: credentials of type %s aren't served; use a service account's key or an "

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -81,4 +82,13 @@ void google_text_copy_said(const char *text, char *ret, size_t size)
     }
     ret[n] = '\0';
     utf8_clean(ret);
+}
+
+void google_text_copy_code(const char *text, char *ret, size_t size)
+{
+    size_t n = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_");
+    if (text[n] == '\0' && n < size)
+        memcpy(ret, text, n + 1);
+    else
+        snprintf(ret, size, "...");
 }

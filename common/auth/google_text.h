@@ -17,3 +17,6 @@ bool google_text_is_safe_address(const char *url, bool link_local);
 /* Copies what a peer says about an error, to be shown: one line of UTF-8 within size, in which every word of
  * 20 bytes or more, as keys, assertions and tokens are, is "...". */
 void google_text_copy_said(const char *text, char *ret, size_t size);
+
+/* The same for a code, a word of letters and '_': what is anything else, or too long, is "...". */
+void google_text_copy_code(const char *text, char *ret, size_t size);

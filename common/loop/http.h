@@ -97,6 +97,10 @@ struct http_ask {
     int body_fd; /* -1 = memory; mind that 0 is a descriptor */
     uint64_t body_offset;
     uint64_t body_size;
+    /* Memory in front of the body and behind it, such as the frame of multipart/related: of Content-Length,
+     * but neither of body_size nor of bytes_sent. */
+    const void *body_head, *body_tail;
+    size_t body_head_size, body_tail_size;
     bool expect_continue; /* waits up to 1 s for 100 before the body */
     /* For what must not be carried out twice: over a kept connection that the peer ends without an answer,
      * the request would be sent again. */

@@ -70,9 +70,15 @@ static bool append_header(struct curl_slist **list, const char *line)
     return true;
 }
 
+/* What Content-Length says: the body and its frame. */
+static uint64_t sent_size(const struct http_ask *ask)
+{
+    return ask->body_head_size + ask->body_size + ask->body_tail_size;
+}
+
 static bool is_upload(const struct http_ask *ask)
 {
-    return ask->body_size > 0 || strcmp(ask->method, "PUT") == 0 || strcmp(ask->method, "POST") == 0;
+    return sent_size(ask) > 0 || strcmp(ask->method, "PUT") == 0 || strcmp(ask->method, "POST") == 0;
 }
 
 static int copy_ask(struct http_request *request, const struct http_ask *ask, struct error *err)
@@ -219,14 +225,14 @@ static int on_connected(void *data, char *remote_ip, char *local_ip, int remote_
     return request->state == HTTP_RUNNING ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
-/* Asks the kernel for what comes next, so that pread seldom waits for the disk. */
-static void read_ahead(struct http_request *request)
+/* Asks the kernel for what comes next, so that pread seldom waits for the disk. at: in the body. */
+static void read_ahead(struct http_request *request, uint64_t at)
 {
-    uint64_t from = request->read_ahead, to = request->position + READ_AHEAD;
-    if (from > request->position + READ_AHEAD / 2 || from >= request->ask.body_size)
+    uint64_t from = request->read_ahead, to = at + READ_AHEAD;
+    if (from > at + READ_AHEAD / 2 || from >= request->ask.body_size)
         return;
-    if (from < request->position)
-        from = request->position;
+    if (from < at)
+        from = at;
     if (to > request->ask.body_size)
         to = request->ask.body_size;
     posix_fadvise(request->ask.body_fd, (off_t)(request->ask.body_offset + from), (off_t)(to - from),
@@ -234,14 +240,14 @@ static void read_ahead(struct http_request *request)
     request->read_ahead = to;
 }
 
-static ssize_t read_file(struct http_request *request, char *buffer, size_t n)
+static ssize_t read_file(struct http_request *request, char *buffer, size_t n, uint64_t at)
 {
     const struct http_ask *ask = &request->ask;
     struct error err;
     ssize_t got;
-    read_ahead(request);
+    read_ahead(request, at);
     do
-        got = pread(ask->body_fd, buffer, n, (off_t)(ask->body_offset + request->position));
+        got = pread(ask->body_fd, buffer, n, (off_t)(ask->body_offset + at));
     while (got < 0 && errno == EINTR);
     if (got < 0) {
         error_errno(&err, errno, "%s: the file to be sent can't be read", request->origin);
@@ -250,10 +256,33 @@ static ssize_t read_file(struct http_request *request, char *buffer, size_t n)
     } else if (got == 0) {
         error_set(&err, ERROR_CORRUPT, true,
                   "%s: the file to be sent ends at byte %" PRIu64 ", %" PRIu64 " bytes too soon",
-                  request->origin, ask->body_offset + request->position, ask->body_size - request->position);
+                  request->origin, ask->body_offset + at, ask->body_size - at);
         fail(request, &err);
     }
     return got;
+}
+
+static ssize_t read_memory(char *buffer, size_t n, const void *from, uint64_t at, uint64_t size)
+{
+    if (n > size - at)
+        n = (size_t)(size - at);
+    memcpy(buffer, (const char *)from + at, n);
+    return (ssize_t)n;
+}
+
+/* The next bytes, at most n: of the head, the body or the tail. */
+static ssize_t read_next(struct http_request *request, char *buffer, size_t n)
+{
+    const struct http_ask *ask = &request->ask;
+    uint64_t at = request->position;
+    if (at < ask->body_head_size)
+        return read_memory(buffer, n, ask->body_head, at, ask->body_head_size);
+    at -= ask->body_head_size;
+    if (at >= ask->body_size)
+        return read_memory(buffer, n, ask->body_tail, at - ask->body_size, ask->body_tail_size);
+    if (ask->body_fd < 0)
+        return read_memory(buffer, n, ask->body, at, ask->body_size);
+    return read_file(request, buffer, n < ask->body_size - at ? n : (size_t)(ask->body_size - at), at);
 }
 
 static size_t on_read(char *buffer, size_t size, size_t n_items, void *data)
@@ -261,20 +290,16 @@ static size_t on_read(char *buffer, size_t size, size_t n_items, void *data)
     struct http_request *request = data;
     if (request->state != HTTP_RUNNING)
         return CURL_READFUNC_ABORT;
-    uint64_t left = request->ask.body_size - request->position;
+    uint64_t left = sent_size(&request->ask) - request->position;
     size_t n = http_pace_chunk(request->group, size * n_items);
     if (n > left)
         n = (size_t)left;
     if (n == 0)
         return 0;
-    if (request->ask.body_fd >= 0) {
-        ssize_t got = read_file(request, buffer, n);
-        if (got <= 0)
-            return CURL_READFUNC_ABORT;
-        n = (size_t)got;
-    } else {
-        memcpy(buffer, (const char *)request->ask.body + request->position, n);
-    }
+    ssize_t got = read_next(request, buffer, n);
+    if (got <= 0)
+        return CURL_READFUNC_ABORT;
+    n = (size_t)got;
     request->position += n;
     request->sending = true;
     http_pace_take(request->group, HTTP_SEND, n);
@@ -285,7 +310,7 @@ static size_t on_read(char *buffer, size_t size, size_t n_items, void *data)
 static int on_seek(void *data, curl_off_t offset, int origin)
 {
     struct http_request *request = data;
-    if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > request->ask.body_size)
+    if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > sent_size(&request->ask))
         return CURL_SEEKFUNC_FAIL;
     request->position = (uint64_t)offset;
     return CURL_SEEKFUNC_OK;
@@ -356,16 +381,24 @@ static size_t on_write(char *bytes, size_t size, size_t n_items, void *data)
     return 0;
 }
 
+/* Of the body alone. */
+static uint64_t without_frame(const struct http_ask *ask, uint64_t sent)
+{
+    uint64_t of_body = sent > ask->body_head_size ? sent - ask->body_head_size : 0;
+    return of_body < ask->body_size ? of_body : ask->body_size;
+}
+
 static void note_sent(struct http_request *request, uint64_t body_sent)
 {
     if (body_sent != request->body_sent) {
         request->body_sent = body_sent;
         http_request_touch(request);
         if (request->ask.bytes_sent)
-            atomic_store_explicit(request->ask.bytes_sent, body_sent, memory_order_relaxed);
+            atomic_store_explicit(request->ask.bytes_sent, without_frame(&request->ask, body_sent),
+                                  memory_order_relaxed);
     }
     long request_size = 0;
-    if (!request->sent && body_sent >= request->ask.body_size)
+    if (!request->sent && body_sent >= sent_size(&request->ask))
         request->sent = curl_easy_getinfo(request->easy, CURLINFO_REQUEST_SIZE, &request_size) == CURLE_OK &&
                         request_size > 0;
 }
@@ -435,8 +468,8 @@ static bool set_body(CURL *easy, struct http_request *request)
         return !failed;
     SET(CURLOPT_UPLOAD, 1L);
     SET(CURLOPT_CUSTOMREQUEST, ask->method);
-    SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)ask->body_size);
-    SET(CURLOPT_UPLOAD_BUFFERSIZE, ask->body_size > SMALL_BODY ? (long)UPLOAD_BUFFER : (long)SMALL_BODY);
+    SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)sent_size(ask));
+    SET(CURLOPT_UPLOAD_BUFFERSIZE, sent_size(ask) > SMALL_BODY ? (long)UPLOAD_BUFFER : (long)SMALL_BODY);
     SET(CURLOPT_READFUNCTION, on_read);
     SET(CURLOPT_READDATA, request);
     SET(CURLOPT_SEEKFUNCTION, on_seek);

@@ -5,13 +5,14 @@
 #include <string.h>
 
 #include "storage/azure/azure.h"
+#include "storage/gcs/gcs.h"
 #include "storage/posix/posix.h"
 #include "storage/s3/s3.h"
 
 /* The specification's eight, in its order. */
 static const struct {
     const char *storage_type;
-    const struct storage_driver *driver; /* NULL: no driver yet */
+    const struct storage_driver *driver;
 } registry[] = {
     {"local", &storage_posix},
     {"local_external", &storage_posix},
@@ -20,7 +21,7 @@ static const struct {
     {"spaces", &storage_s3},
     {"backblaze", &storage_s3},
     {"azure_blob", &storage_azure},
-    {"gcs", NULL},
+    {"gcs", &storage_gcs},
 };
 
 static const struct storage_driver *override;
@@ -60,11 +61,6 @@ int storage_driver_find(const char *storage_type, const struct storage_driver **
     for (size_t i = 0; i < sizeof registry / sizeof *registry; i++) {
         if (strcmp(registry[i].storage_type, storage_type) != 0)
             continue;
-        if (registry[i].driver == NULL)
-            return error_set(err, ERROR_UNSUPPORTED, false,
-                             "storage type '%s' is known, but this version has no driver for it yet; local, "
-                             "local_external, s3, minio, spaces, backblaze and azure_blob can be used",
-                             storage_type);
         *ret_driver = registry[i].driver;
         return 0;
     }

@@ -179,8 +179,7 @@ struct storage_driver {
 /* Asks op to end soon, from the loop's thread; see above. */
 void storage_op_cancel(struct storage_op *op);
 
-/* The driver of a storage type. ERROR_INPUT for an unknown type (the message lists the known ones),
- * ERROR_UNSUPPORTED for a type of the specification that this build can't serve yet. */
+/* The driver of a storage type. ERROR_INPUT for an unknown type (the message lists the known ones). */
 int storage_driver_find(const char *storage_type, const struct storage_driver **ret_driver,
                         struct error *err);
 

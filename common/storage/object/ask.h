@@ -20,7 +20,8 @@ struct object_query {
     const char *value; /* decoded; NULL = "" */
 };
 
-/* object_call_start copies everything but body, body_fd and atomics, which stay unchanged until done. */
+/* object_call_start copies everything but the body (memory, descriptor) and atomics, which stay unchanged
+ * until done. */
 struct object_ask {
     const char *operation; /* "UploadPart": for messages */
     const char *method;
@@ -36,6 +37,8 @@ struct object_ask {
     const void *body;
     int body_fd; /* -1 = memory */
     uint64_t body_offset, body_size;
+    const void *body_head, *body_tail; /* memory around it (http.h): not of body_size, nor of bytes_sent */
+    size_t body_head_size, body_tail_size;
 
     /* Addressed to the protocol; what it makes of these stands in its own header. */
     const char *payload_hash; /* of the body, where the caller knows it */

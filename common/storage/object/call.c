@@ -54,6 +54,11 @@ void object_call_set_backoff(int64_t base_ms, int64_t cap_ms)
     backoff_cap_ms = cap_ms;
 }
 
+int64_t object_call_backoff_ms(int n)
+{
+    return backoff_ms(n, backoff_base_ms, backoff_cap_ms, random_u64());
+}
+
 struct object_session *object_call_session(const struct object_call *call)
 {
     return call->session;
@@ -133,6 +138,10 @@ static void add_ask(const struct object_ask *ask, struct http_ask *http)
     http->body_fd = ask->body_size > 0 ? ask->body_fd : -1;
     http->body_offset = ask->body_offset;
     http->body_size = ask->body_size;
+    http->body_head = ask->body_head;
+    http->body_head_size = ask->body_head_size;
+    http->body_tail = ask->body_tail;
+    http->body_tail_size = ask->body_tail_size;
     http->expect_continue = ask->body_size > EXPECT_ABOVE;
     http->fresh_connection = ask->fresh_connection;
     http->on_body = ask->on_body ? on_body : NULL;
@@ -200,7 +209,7 @@ static bool try_again(struct object_call *call, const struct error *err)
     if (call->ask.once || call->given || call->tries >= TRIES ||
         err->retry_after_ms > OBJECT_CALL_MAX_WAIT_MS)
         return false;
-    int64_t wait_ms = backoff_ms(call->tries++, backoff_base_ms, backoff_cap_ms, random_u64());
+    int64_t wait_ms = object_call_backoff_ms(call->tries++);
     if (wait_ms < err->retry_after_ms)
         wait_ms = err->retry_after_ms;
     call->state = CALL_WAITING;

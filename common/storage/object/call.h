@@ -38,5 +38,7 @@ int object_call_start(struct object_session *session, const struct object_ask *a
 /* done runs from the loop: with ERROR_CANCELLED, or with success when the answer was there already. */
 void object_call_cancel(struct object_call *call);
 
+/* How long a call waits before try n (from 1) is repeated, with jitter: for who makes tries of its own. */
+int64_t object_call_backoff_ms(int n);
 /* For tests: backoff between tries; default 500 and 8000. */
 void object_call_set_backoff(int64_t base_ms, int64_t cap_ms);

@@ -53,7 +53,7 @@ void object_put_fail(struct object_put *self, const struct error *err)
 static void decide_failure(struct object_put *self)
 {
     bool open = self->upload_id && !self->completed;
-    bool keep = self->err.retryable && !self->spoiled && self->request->save;
+    bool keep = self->err.retryable && !self->spoiled && self->request->save && !(open && self->unrecorded);
     if (self->stale)
         return;
     if (keep) {

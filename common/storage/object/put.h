@@ -218,14 +218,18 @@ struct object_put {
     bool single;      /* one request; else object_put_plan_parts (a), or a stream (b) */
     bool conditional; /* the writes carry the create-only condition. false: the key is looked at before */
     bool read_back;
-    int parallel; /* parts at once, 1 to OBJECT_PUT_MAX_PARALLEL */
-    unsigned
-        first_wanted;   /* enum range_sum: computed of the whole before single or transfer. With RANGE_SHA256
-                           it is compared with what was promised: wanted where the store doesn't check ours */
-    unsigned part_sums; /* enum range_sum: computed of each part before it is sent. Where the staging pass's
-                           digests hold the same, they are compared */
-    bool whole_md5;     /* parts: MD5 of the whole is computed beside, for complete (object_put_md5) */
+    int parallel;       /* parts at once, 1 to OBJECT_PUT_MAX_PARALLEL */
     bool strays_wanted; /* uploads of the key that nobody knows the name of are looked for, and aborted */
+
+    /* --- set by init, or changed by a look before anything is sent (it may tell what the store can do) ---
+     */
+    /* enum range_sum: computed of the whole before single or transfer. With RANGE_SHA256 it is compared with
+     * what was promised: wanted where the store doesn't check ours. */
+    unsigned first_wanted;
+    /* enum range_sum: computed of each part before it is sent. Where the staging pass's digests hold the
+     * same, they are compared. */
+    unsigned part_sums;
+    bool whole_md5; /* parts: MD5 of the whole is computed beside, for complete (object_put_md5) */
 
     /* --- read by hooks --- */
     enum object_put_reason reason;   /* of look */
@@ -239,6 +243,9 @@ struct object_put {
     struct part_plan plan;
     struct object_part *parts; /* [plan.count], number - 1 */
     bool completed;            /* the store has said so; list may set it */
+    /* Set by create: what encode tells doesn't name the upload, so that no later attempt can take it up:
+     * however this one ends, it is aborted. */
+    bool unrecorded;
 
     /* --- private --- */
     enum object_put_state state;
@@ -246,6 +253,8 @@ struct object_put {
     bool waiting;     /* call, sub or sums is under way, or pausing */
     bool pausing;     /* the timer ends it */
     bool again;       /* the state's hook goes on */
+    bool soon;        /* the timer answers with soon_outcome */
+    enum object_put_outcome soon_outcome;
     bool stale;       /* the row is someone else's */
     bool ending;      /* success or err is decided: only tidying up is left */
     struct error err; /* the first failure */
@@ -311,6 +320,8 @@ void object_put_part_answered(struct object_put_sender *sender, enum object_put_
 void object_put_looked(struct object_put *put, const struct object_put_seen *seen); /* NULL = nothing there */
 /* From transfer, instead of a request: it is called again in ms. */
 void object_put_pause(struct object_put *put, int64_t ms);
+/* From list and abort, instead of a request, where none needs to be made: OK or LOST, from the loop. */
+void object_put_answer_soon(struct object_put *put, enum object_put_outcome outcome);
 /* From create and name. ERROR_SYSTEM. */
 int object_put_set_upload(struct object_put *put, const char *upload_id, struct error *err);
 void object_put_part_listed(struct object_put *put, const struct object_part_listed *listed);

@@ -18,8 +18,8 @@ void object_put_conflict(const struct object_put *self, struct error *err);
 
 /* put_sums.c */
 int object_put_sums_start(struct object_put *self, struct error *err);
-int object_put_sums_init(struct object_put *self, struct error *err); /* what runs over all parts */
-void object_put_sums_reset(struct object_put *self);
+/* What runs over all parts, from their first byte. */
+int object_put_sums_begin(struct object_put *self, struct error *err);
 void object_put_sums_deinit(struct object_put *self);
 /* All parts have passed: the source's bytes as they were sent, against what was promised. */
 void object_put_sums_check(struct object_put *self);

@@ -166,7 +166,7 @@ static void hash_next(struct object_put *self)
     if (part->state == OBJECT_PART_LISTED)
         self->sums.wanted |= part->told;
     if (part->state == OBJECT_PART_DONE)
-        self->sums.wanted &= RANGE_CRC32C;
+        self->sums.wanted &= RANGE_CRC32C | RANGE_CRC64;
     if (range_digest_start(&self->sums, &err))
         object_put_fail(self, &err);
     else

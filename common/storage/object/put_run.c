@@ -23,16 +23,25 @@ static void on_open(void *data, const struct error *err)
     object_put_step(self);
 }
 
+static void tell_progress(struct object_put *self)
+{
+    atomic_store_explicit(&self->request->bytes_done, self->protocol->progress(self), memory_order_relaxed);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct object_put *self = timer->data;
     self->waiting = self->waiting && !self->pausing;
     self->pausing = false;
+    if (self->soon) {
+        self->soon = false;
+        object_put_answered(self, self->soon_outcome, NULL);
+        return;
+    }
     if (self->state == OBJECT_PUT_PARTS)
         object_put_parts_progress(self);
     if (self->state == OBJECT_PUT_TRANSFER)
-        atomic_store_explicit(&self->request->bytes_done, self->protocol->progress(self),
-                              memory_order_relaxed);
+        tell_progress(self);
     object_put_step(self);
 }
 
@@ -46,6 +55,13 @@ void object_put_pause(struct object_put *self, int64_t ms)
 {
     self->again = true;
     object_put_wait(self, ms);
+}
+
+void object_put_answer_soon(struct object_put *self, enum object_put_outcome outcome)
+{
+    self->soon = true;
+    self->soon_outcome = outcome;
+    uv_timer_start(&self->timer, on_timer, 0, 0);
 }
 
 int object_put_call(struct object_put *self, struct object_ask *ask, struct error *err)
@@ -101,6 +117,7 @@ static int watch(struct object_put *self)
 static int start(struct object_put *self, struct error *err)
 {
     const struct object_put_protocol *protocol = self->protocol;
+    int rc;
     switch (self->state) {
     case OBJECT_PUT_LOOK:
     case OBJECT_PUT_CONFIRM:
@@ -124,10 +141,12 @@ static int start(struct object_put *self, struct error *err)
     case OBJECT_PUT_RECORD:
         return record(self, false);
     case OBJECT_PUT_PARTS:
-        return watch(self);
+        rc = object_put_sums_begin(self, err);
+        return rc ? rc : watch(self);
     case OBJECT_PUT_COMPLETE:
         return protocol->complete(self, err);
-    case OBJECT_PUT_TRANSFER:
+    case OBJECT_PUT_TRANSFER: /* between two short requests too: the timer begins anew with each */
+        tell_progress(self);
         watch(self);
         return protocol->transfer(self, err);
     case OBJECT_PUT_REMOVE:
@@ -261,8 +280,6 @@ static int init(struct object_put *self, struct error *err)
     int rc = object_session_init(self->session, self->protocol->store, put->loop, &put->location, err);
     if (rc == 0)
         rc = self->protocol->init(self, err);
-    if (rc == 0)
-        rc = object_put_sums_init(self, err);
     if (rc == 0)
         rc = object_session_open(self->session, on_open, self, err);
     return rc;

@@ -53,33 +53,21 @@ int object_put_sums_start(struct object_put *self, struct error *err)
 
 /* --- over all parts, in their order --- */
 
-static bool md5_begin(struct evp_md_ctx_st *md5)
+int object_put_sums_begin(struct object_put *self, struct error *err)
 {
-    return EVP_DigestInit_ex(md5, EVP_md5(), NULL) == 1;
-}
-
-int object_put_sums_init(struct object_put *self, struct error *err)
-{
-    if (self->parts == NULL)
-        return 0;
-    self->whole = self->digests_fit ? NULL : digest_new();
-    self->md5 = self->whole_md5 ? EVP_MD_CTX_new() : NULL;
-    if ((!self->digests_fit && self->whole == NULL) ||
-        (self->whole_md5 && (self->md5 == NULL || !md5_begin(self->md5))))
+    if (!self->digests_fit && self->whole == NULL)
+        self->whole = digest_new();
+    if (self->whole_md5 && self->md5 == NULL)
+        self->md5 = EVP_MD_CTX_new();
+    bool failed =
+        (!self->digests_fit && self->whole == NULL) ||
+        (self->whole_md5 && (self->md5 == NULL || EVP_DigestInit_ex(self->md5, EVP_md5(), NULL) != 1));
+    if (failed)
         return error_set(err, ERROR_SYSTEM, true, "out of memory, or no MD5 in this OpenSSL");
-    return 0;
-}
-
-void object_put_sums_reset(struct object_put *self)
-{
     if (self->whole)
         digest_reset(self->whole);
     self->md5_known = false;
-    if (self->md5) {
-        bool ok = md5_begin(self->md5);
-        assert(ok);
-        (void)ok;
-    }
+    return 0;
 }
 
 void object_put_sums_deinit(struct object_put *self)
@@ -101,7 +89,6 @@ void object_put_sums_check(struct object_put *self)
     }
     if (self->whole) {
         digest_final(self->whole, found);
-        digest_reset(self->whole);
         compare(self, found);
     }
 }
@@ -136,11 +123,15 @@ bool object_put_crc32c(const struct object_put *self, uint32_t *ret)
 
 bool object_put_md5(const struct object_put *self, unsigned char ret[RANGE_MD5_BYTES])
 {
+    const unsigned char *md5 = NULL;
     const struct part_digests *digests = self->request->part_digests;
-    bool staged = digests && digests->total == self->request->size && digests->has_md5;
-    bool first = sent_as_one(self) && (self->first_known & RANGE_MD5);
-    if (!staged && !first && !self->md5_known)
-        return false;
-    memcpy(ret, staged ? digests->md5 : first ? self->first_sums.md5 : self->md5_sum, RANGE_MD5_BYTES);
-    return true;
+    if (digests && digests->total == self->request->size && digests->has_md5)
+        md5 = digests->md5;
+    else if (sent_as_one(self) && (self->first_known & RANGE_MD5))
+        md5 = self->first_sums.md5;
+    else if (self->md5_known)
+        md5 = self->md5_sum;
+    if (md5)
+        memcpy(ret, md5, RANGE_MD5_BYTES);
+    return md5 != NULL;
 }

@@ -64,9 +64,8 @@ void object_put_forget_upload(struct object_put *self)
     self->begun_fence = self->request->fence;
     self->n_done = self->n_saved = 0;
     self->done_bytes = 0;
-    self->lost = self->has_ready = false;
+    self->lost = self->has_ready = self->unrecorded = false;
     self->next = 1;
-    object_put_sums_reset(self);
 }
 
 /* Tried again here, not by the call: an answer that got lost leaves an upload which is to be found first. */

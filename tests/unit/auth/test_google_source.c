@@ -137,7 +137,8 @@ static void what_is_wrong_is_named(void **state)
         {"{\"type\":\"authorized_user\",\"type\":\"service_account\"}", "isn't a JSON object", ERROR_INPUT},
         {"{}", "has no \"type\"", ERROR_INPUT},
         {"{\"type\":3}", "\"type\" isn't a text", ERROR_INPUT},
-        {"{\"type\":\"HIDDENHIDDENHIDDENHIDDEN\"}", "its \"type\" is ...", ERROR_INPUT},
+        {"{\"type\":\"HIDDEN=\"}", "its \"type\" is ...", ERROR_INPUT},
+        {"{\"type\":\"api_key\"}", "its \"type\" is api_key", ERROR_INPUT},
         {"{\"type\":\"gdch_service_account\"}", "aren't served; use a service account's key",
          ERROR_UNSUPPORTED},
         {ACCOUNT ",\"universe_domain\":\"other.test\"}", "universe_domain", ERROR_UNSUPPORTED},
@@ -344,7 +345,7 @@ static void files_in_their_order(void **state)
 
     setenv("CLOUDSDK_CONFIG", home, 1); /* instead of the other */
     assert_int_equal(find(&s, &err, looked), ERROR_DENIED);
-    write_file("application_default_credentials.json", "{\"type\":\"HIDDENHIDDENHIDDEN00\"}");
+    write_file("application_default_credentials.json", "{\"type\":\"HIDDEN1\"}");
     assert_int_equal(find(&s, &err, looked), ERROR_INPUT);
     assert_non_null(strstr(err.message, home));
 

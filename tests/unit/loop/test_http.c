@@ -97,6 +97,44 @@ static void test_body_from_file(void **state)
     close(fd);
 }
 
+enum { FRAMED = 400000 };
+
+static void serve_framed(struct peer_conn *c)
+{
+    while (peer_read(c))
+        peer_answer(c, c->body_size == FRAMED && is_pattern(c->body, 0, FRAMED) ? 200 : 400, "");
+}
+
+/* Three pieces arrive as one, however they are cut; what counts as sent is the body. */
+static void test_framed_body(void **state)
+{
+    struct fixture *f = *state;
+    serve(f, serve_framed);
+    int fd = pattern_file(FRAMED);
+    static char bytes[FRAMED];
+    assert_int_equal(pread(fd, bytes, FRAMED, 0), FRAMED);
+    static const size_t cuts[][2] = {{0, FRAMED},      {1, FRAMED - 1}, {300, 300},      {0, 0},
+                                     {FRAMED, FRAMED}, {70000, 70001},  {65536, 131072}, {5, 99999},
+                                     {200000, FRAMED}, {0, 70000}};
+    for (size_t i = 0; i < 2 * sizeof cuts / sizeof *cuts; i++) {
+        size_t from = cuts[i / 2][0], to = cuts[i / 2][1];
+        bool file = i % 2 == 0;
+        _Atomic uint64_t sent = 7;
+        struct answer *a = run(f, ASK(.method = "POST", .body = bytes + from, .body_fd = file ? fd : -1,
+                                      .body_offset = file ? from : 0, .body_size = to - from,
+                                      .body_head = bytes, .body_head_size = from, .body_tail = bytes + to,
+                                      .body_tail_size = FRAMED - to, .bytes_sent = &sent));
+        assert_status(a, 200);
+        assert_int_equal(atomic_load(&sent), to - from);
+    }
+    struct answer *a =
+        run(f, ASK(.method = "POST", .body_fd = fd, .body_offset = 10, .body_size = FRAMED,
+                   .body_head = bytes, .body_head_size = 10, .body_tail = bytes, .body_tail_size = 3));
+    assert_error(a, ERROR_CORRUPT, true);
+    assert_non_null(strstr(a->err.message, "10 bytes too soon"));
+    close(fd);
+}
+
 static void test_body_too_short(void **state)
 {
     struct fixture *f = *state;
@@ -319,19 +357,13 @@ int main(void)
 {
     cmocka_set_test_filter(getenv("ONLY"));
     const struct CMUnitTest tests[] = {
-        TEST(test_methods),
-        TEST(test_head_of_request),
-        TEST(test_refused_at_once),
-        TEST(test_body_from_file),
-        TEST(test_body_too_short),
-        TEST(test_expect_continue),
-        TEST(test_error_before_body_ends),
-        TEST(test_chunked_answer),
-        TEST(test_response_max),
-        TEST(test_streamed),
-        TEST(test_bad_answers),
-        TEST(test_endless_head),
-        TEST(test_byte_at_a_time),
+        TEST(test_methods),         TEST(test_head_of_request),
+        TEST(test_refused_at_once), TEST(test_body_from_file),
+        TEST(test_framed_body),     TEST(test_body_too_short),
+        TEST(test_expect_continue), TEST(test_error_before_body_ends),
+        TEST(test_chunked_answer),  TEST(test_response_max),
+        TEST(test_streamed),        TEST(test_bad_answers),
+        TEST(test_endless_head),    TEST(test_byte_at_a_time),
     };
     return cmocka_run_group_tests(tests, group_setup, NULL);
 }
