@@ -156,7 +156,7 @@ int azure_put_complete(struct object_put *put, struct error *err)
     struct azure_put *self = azure_put_of(put);
     struct object_draft draft;
     unsigned char md5[RANGE_MD5_BYTES];
-    size_t size;
+    size_t size = 0;
     int rc = write_list(self, &size, err);
     if (rc < 0)
         return rc;
