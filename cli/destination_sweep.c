@@ -1,9 +1,8 @@
 /*
  * backupctl destination sweep: uploads to a destination that were begun and neither completed nor aborted.
  * Listed are those of ours: at keys that rows of backup_destinations have, or below the destination's prefix.
- * Those older than
- * --older-than hours are aborted, except what a live row's resume state names: that one will be taken up
- * again.
+ * Those older than --older-than hours are aborted, except what a live row's resume state names: that one will
+ * be taken up again. Where the store drops them by itself, and nobody else can (Azure), that is said.
  */
 #include "destination_sweep.h"
 
@@ -152,6 +151,8 @@ static int abort_old(struct sweep *s, const struct storage_place *place, int64_t
         const char *state = "aborted";
         if (json_is_true(json_object_get(upload, "live")))
             state = "kept: its copy goes on with it";
+        else if (place->driver->capabilities & STORAGE_CAP_EXPIRE)
+            state = "left: the store drops it, a week after its last part";
         else if (json_integer_value(json_object_get(upload, "began_ms")) > before)
             state = "kept: too young";
         else if (copies_abort(s->cli, place, json_string_value(json_object_get(upload, "key")),

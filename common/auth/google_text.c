@@ -6,9 +6,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "auth/service_address.h"
 #include "base/utf8.h"
 
-enum { HOST_SIZE = 256, SHORTEST_SECRET = 20 };
+enum { SHORTEST_SECRET = 20 };
 
 bool google_text_is_token(const char *text)
 {
@@ -22,42 +23,29 @@ bool google_text_is_token(const char *text)
 
 /* ---- addresses ---- */
 
-static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_";
+static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_:[]";
 
-/* The host between "//" and a port, path, query or end; false for anything else, a user name above all. */
-static bool read_host(const char *authority, char ret[HOST_SIZE])
+/* The host between "//" and a port, path, query or end; false for anything else, a user name above all. What
+ * stands behind may be anything: the addresses of service accounts have '@' in their path. */
+static bool read_host(const char *authority, char ret[SERVICE_HOST_SIZE])
 {
-    const char *rest;
-    size_t n;
-    if (*authority == '[') {
-        const char *end = strchr(authority, ']');
-        n = end ? (size_t)(end - authority) + 1 : 0;
-    } else
-        n = strspn(authority, letters);
-    if (n == 0 || n >= HOST_SIZE)
+    size_t n = strcspn(authority, "/?"),
+           end = *authority == '[' ? strcspn(authority, "]") + 1 : strcspn(authority, ":/?");
+    if (strspn(authority, letters) != n || end > n || !service_address_host(authority, n, ret))
         return false;
-    memcpy(ret, authority, n);
-    ret[n] = '\0';
-    rest = authority + n;
-    if (*rest == ':')
-        rest += 1 + strspn(rest + 1, "0123456789");
-    return *rest == '\0' || *rest == '/' || *rest == '?';
+    return end == n || (authority[end] == ':' && strspn(authority + end + 1, "0123456789") == n - end - 1);
 }
 
 static bool is_near(const char *host, bool link_local)
 {
     struct in_addr address;
-    if (strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0)
-        return true;
-    if (inet_pton(AF_INET, host, &address) != 1)
-        return false;
-    uint32_t ip = ntohl(address.s_addr);
-    return ip >> 24 == 127 || (link_local && ip >> 16 == ((169 << 8) | 254));
+    return service_address_is_loopback(host) || (link_local && inet_pton(AF_INET, host, &address) == 1 &&
+                                                 ntohl(address.s_addr) >> 16 == ((169 << 8) | 254));
 }
 
 bool google_text_is_safe_address(const char *url, bool link_local)
 {
-    char host[HOST_SIZE];
+    char host[SERVICE_HOST_SIZE];
     if (strncmp(url, "https://", 8) == 0)
         return read_host(url + 8, host);
     return strncmp(url, "http://", 7) == 0 && read_host(url + 7, host) && is_near(host, link_local);

@@ -33,6 +33,7 @@ enum storage_capability {
     STORAGE_CAP_LOCAL_PATH = 1 << 2,  /* objects are files: base_path applies, file_info can be answered */
     STORAGE_CAP_LIST = 1 << 3,        /* list_start: objects and open uploads */
     STORAGE_CAP_ACCESS = 1 << 4,      /* needs storage_location.access: network, credentials */
+    STORAGE_CAP_EXPIRE = 1 << 5, /* the store drops uploads that never end by itself; none can be aborted */
 };
 
 /* Where: a configured destination, or what a row says of itself. */

@@ -28,7 +28,7 @@ def store(request):
 
 @pytest.fixture
 def container(store):
-    return store.container(f"container-{next(_numbers)}")
+    return store.container(f"of-azurite-{next(_numbers)}")
 
 
 def status_and_code(call, *arguments):
@@ -111,7 +111,7 @@ def test_blocks(store, container):
 
 
 def test_what_differs_from_azure(azurite):
-    container, block = azurite.container(f"container-{next(_numbers)}"), {"x-ms-blob-type": "BlockBlob"}
+    container, block = azurite.container(f"of-azurite-{next(_numbers)}"), {"x-ms-blob-type": "BlockBlob"}
     path = f"/{container}/k"
     assert raw(azurite, "PUT", path, b"1", {**block, "x-ms-content-crc64": "AAAA"})[:2] == (500, "FeatureNotSupported")
     assert raw(azurite, "PUT", path, b"1", {**block, "x-ms-encryption-key": "AAAA"})[:2] == (500, "FeatureNotSupported")
@@ -128,7 +128,7 @@ def test_tokens_are_not_verified(azurite_tls):
     claims = {"aud": "https://storage.azure.com", "iss": "https://sts.windows.net/x/", "nbf": 0, "exp": 1 << 32}
     token = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
                      for part in ({"alg": "RS256", "typ": "JWT"}, {**claims, "iat": 0}, "forged"))  # fmt: skip
-    container = azurite_tls.container(f"container-{next(_numbers)}")
+    container = azurite_tls.container(f"of-azurite-{next(_numbers)}")
     assert azurite_tls.client(token=token).names(container) == []
     assert status_and_code(azurite_tls.client(token="x.y.z").names, container)[0] in (400, 401, 403)
 

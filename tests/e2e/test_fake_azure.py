@@ -50,7 +50,7 @@ def store(request):
 
 @pytest.fixture
 def container(store):
-    return store.container(f"container-{next(_numbers)}")
+    return store.container(f"same-{next(_numbers)}")
 
 
 def refused(status, code, call, *arguments):
@@ -449,7 +449,7 @@ def test_uncommitted_blocks_go(server, fake):
     blob.stageBlock("AAAB", body, MIB)
     blob.commitBlockList(["AAAB"])
     assert server.state()["bytes_held"] == MIB
-    assert [b["id"] for b in server.blobs()["k"]["blocks"]] == ["AAAB"]
+    assert [b["id"] for b in server.objects()["k"]["blocks"]] == ["AAAB"]
     blob.stageBlock("AAAC", body, MIB)
     refused(404, "BlobNotFound", fake.client().delete, "container", "other")
     fake.client().delete("container", "k")
@@ -477,7 +477,7 @@ def test_rules(server, fake):
     server.rule("drop_answer", {"operation": "PutBlockList"})
     with pytest.raises(OSError):
         fake.raw("PUT", "/container/a?comp=blocklist", block_list("AAAA"))
-    assert server.blobs()["a"]["size"] == 1  # done, though nobody was told
+    assert server.objects()["a"]["size"] == 1  # done, though nobody was told
     server.rule({"type": "alter", "headers": {"x-ms-request-id": None}}, {"operation": "GetBlobProperties"})
     assert fake.raw("HEAD", "/container/a").headers["x-ms-request-id"] is None
 

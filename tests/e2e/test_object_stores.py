@@ -42,7 +42,7 @@ def test_a_copy_beside_a_disk(bm, store):
     assert row["file_path"].startswith(store.type + "/")
     assert row["attempts"] == 1 and row["upload_duration_seconds"] is not None
     store.assert_whole(row)
-    assert not store.fake.uploads() and store.begun() == 1
+    assert not store.open_uploads() and store.begun() == 1
     assert bm.ctl("backup", "verify", backup, "--deep", json=True)
 
     restored = bm.directory("restored")
@@ -78,7 +78,7 @@ def test_an_answer_that_got_lost_is_no_conflict(bm, store, size):
     row = bm.rows(backup)[0]
     assert row["attempts"] == 1
     store.assert_whole(row)
-    assert len(store.fake.objects()) == 1 and not store.fake.uploads()
+    assert len(store.fake.objects()) == 1 and not store.open_uploads()
 
 
 @every_type
@@ -103,7 +103,7 @@ def test_another_object_is_never_replaced(bm, store, size):
     for digest in (taken["checksum"], bm.backup(second)["artifact_sha256"]):
         assert digest[:12] in row["error_message"], row["error_message"]
     store.assert_whole(taken)
-    assert not store.fake.uploads()
+    assert not store.open_uploads()
 
 
 @pytest.mark.parametrize("store, name", [(s.usual, n) for s in STORES for n in s.finals], indirect=["store"])
@@ -121,7 +121,7 @@ def test_what_is_final_ends_at_once(bm, store, size, name):
     for word in words:
         assert word in row["error_message"], row["error_message"]
     assert re.search(r"request [\w-]+", row["error_message"]), row["error_message"]
-    assert not store.fake.uploads()
+    assert not store.open_uploads()
     bm.assert_tidy(base)
 
     store.fake.clear_rules()
@@ -187,7 +187,7 @@ def test_transient_trouble_is_bridged_and_waits_are_obeyed(bm, store):
     row = bm.rows(backup)[0]
     assert row["attempts"] == 1
     store.assert_whole(row)
-    assert not store.fake.uploads() and store.begun() == 1
+    assert not store.open_uploads() and store.begun() == 1
     first, second = store.fake.log(store.begin)[:2]
     assert second["time"] - first["time"] >= 1
 
@@ -216,7 +216,7 @@ def test_a_stalled_store_is_given_up_when_the_worker_drains(bm, store):
     bm.worker()
     assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
     store.assert_whole(bm.rows(backup)[0])
-    assert not store.fake.uploads()
+    assert not store.open_uploads()
 
 
 def test_exhausted_attempts_leave_no_upload_open(bm, store):
@@ -227,7 +227,7 @@ def test_exhausted_attempts_leave_no_upload_open(bm, store):
     assert bm.wait_ended(backup)["status"] == "failed"
     row = bm.rows(backup)[0]
     assert row["attempts"] == 2 and row["resume_state"] is None and store.broken["code"] in row["error_message"], row
-    wait_for(lambda: not store.fake.uploads(), 30, lambda: str(store.fake.uploads()))
+    wait_for(lambda: not store.open_uploads(), 30, lambda: str(store.open_uploads()))
     assert store.begun() == 1  # the second attempt went on with the first one's upload
     assert not store.fake.objects()
 
@@ -240,7 +240,7 @@ def test_cancel_aborts_the_upload(bm, store):
     store.fake.wait_holding()
     bm.ctl("backup", "cancel", backup)
     wait_for(lambda: bm.rows(backup)[0]["error_code"] == "cancelled", 60, lambda: bm.describe(backup))
-    wait_for(lambda: not store.fake.uploads(), 60, lambda: str(store.fake.uploads()))
+    wait_for(lambda: not store.open_uploads(), 60, lambda: str(store.open_uploads()))
     assert not store.fake.objects()
 
 
@@ -259,14 +259,14 @@ def test_a_drained_worker_hands_its_upload_on(bm, store):
     bm.worker()
     assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
     store.assert_whole(bm.rows(backup)[0])
-    assert store.begun() == 1 and not store.fake.uploads()
+    assert store.begun() == 1 and not store.open_uploads()
 
 
 def test_destination_test_prints_each_step(bm, store):
     store.destination()
     done = bm.ctl("destination", "test", "store")
     assert "FAIL" not in done.stdout and done.stdout.count("OK") >= 5, done.stdout
-    assert not store.fake.objects() and not store.fake.uploads()
+    assert not store.fake.objects() and not store.open_uploads()
     store.fails_for_ever("denied", store.writes)
     done = bm.ctl("destination", "test", "store", check=False)
     assert done.returncode == 1 and store.denied["code"] in done.stdout and store.needs in done.stdout, done.stdout
@@ -335,5 +335,5 @@ def test_a_killed_worker_leaves_its_upload_to_the_next(bm, store):
     store.assert_whole(row)
     sent = sum(e["request_bytes"] for e in store.fake.log(store.part))
     assert sent <= row["file_size"] + 2 * 5 * MIB, (sent, row["file_size"])
-    assert store.begun() == 1 and not store.fake.uploads()
+    assert store.begun() == 1 and not store.open_uploads()
     bm.fsck()

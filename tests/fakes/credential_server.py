@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The services that hand out credentials, scripted: AWS's and Google's metadata, token services, Secrets Manager, Vault.
+"""The services that hand out credentials, scripted: the clouds' metadata, token services, Secrets Manager, Vault.
 
 One HTTP and one TLS port serve them all, told apart by path and headers; README.md has the settings. What they say
-is in aws_credentials.py, google_credentials.py and vault.py; here are dispatch, faults and the control port.
+is in aws_credentials.py, azure_credentials.py, google_credentials.py and vault.py; here are dispatch, faults and the control port.
 """
 
 import copy
@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 if os.path.dirname(os.path.abspath(__file__)) in sys.path:
     sys.path.remove(os.path.dirname(os.path.abspath(__file__)))
 
-from fakes import google_credentials  # noqa: E402
+from fakes import azure_credentials, google_credentials  # noqa: E402
 from fakes.answers import Answers  # noqa: E402
 from fakes.aws_credentials import AwsServices  # noqa: E402
 from fakes.service import Service, arguments, configuration, run, scratch_directory  # noqa: E402
@@ -23,7 +23,7 @@ from fakes.vault import Vault  # noqa: E402
 from fakes.wire import BadRequest, Gone, Response  # noqa: E402
 
 BODY_MAX = 1 << 20
-SECRET_HEADERS = ("authorization", "x-vault-token", "x-aws-ec2-metadata-token", "x-amz-security-token")
+SECRET_HEADERS = ("authorization", "x-vault-token", "x-aws-ec2-metadata-token", "x-amz-security-token", "x-identity-header")
 
 DEFAULTS = {
     "region": "us-east-1",
@@ -34,6 +34,7 @@ DEFAULTS = {
     "container": {"path": "/v2/credentials/task", "authorization": None},
     "sts": {"web_tokens": ["web-token"], "expired_web_tokens": [], "roles": None},
     "google": google_credentials.DEFAULTS,
+    "azure": azure_credentials.DEFAULTS,
     "secrets": {"backup/s3": {"string": '{"access_key": "AKIAFAKE", "secret_key": "fake-secret"}'}},
     "vault": {
         "mount": "secret",
@@ -45,8 +46,7 @@ DEFAULTS = {
         "renewable": True,
         "approle": {"role-id": "secret-id"},
         "kubernetes": {"backup": "jwt"},
-        "google": google_credentials.DEFAULTS,
-    "secrets": {"backup/s3": {"access_key": "AKIAFAKE", "secret_key": "fake-secret"}},
+        "secrets": {"backup/s3": {"access_key": "AKIAFAKE", "secret_key": "fake-secret"}},
         "deleted": [],
     },
 }
@@ -86,6 +86,7 @@ class FakeCredentials(Service):
         self.aws = AwsServices(self)
         self.vault = Vault(self)
         self.google = google_credentials.GoogleServices(self)
+        self.azure = azure_credentials.AzureServices(self)
 
     def now(self):
         return time.time() + self.settings["clock_offset"]
@@ -102,6 +103,7 @@ class FakeCredentials(Service):
             **super().state(),
             "issued": self.aws.issued_log,
             "google_issued": self.google.describe(),
+            "azure_issued": self.azure.describe(),
             "vault_tokens": self.vault.describe(),
         }
 
@@ -150,7 +152,7 @@ class Exchange(Answers):
         self.entry["rule"] = self.rule and self.rule.id
 
     def _find(self):
-        for owner in (self.server.google, self.server.vault, self.server.aws):
+        for owner in (self.server.azure, self.server.google, self.server.vault, self.server.aws):
             name = owner.operation_of(self.request, self.body)
             if name is not None:
                 return owner, name

@@ -9,7 +9,8 @@ import re
 from fakes.sigv4 import Key
 
 PREFIX = "ASIAFAKE"
-GOOGLE = "ya29.c."  # what access tokens of Google begin with
+AZURE = "eyJ-fake-azure."  # what bearer tokens of Azure begin with
+GOOGLE = "ya29.c."  # and those of Google
 
 
 def _word(kind, number):

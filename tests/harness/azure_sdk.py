@@ -33,6 +33,16 @@ def client(url=None, account=None, key=None, sas=None, token=None, connection_st
     return Client({name: value for name, value in how.items() if value is not None})
 
 
+def token(kind, *args, environment=(), ca_file=None, **options):
+    """A token for storage by a class of Azure's identity library, which reads only this environment:
+    {"token", "expiresOnTimestamp"} or AzureError."""
+    if ca_file:
+        with open(ca_file) as f:
+            options["tlsOptions"] = {"ca": f.read()}
+    return _ask({"identity": {"kind": kind, "args": args, "options": options, "environment": dict(environment),
+                              "scope": "https://storage.azure.com/.default"}})  # fmt: skip
+
+
 def in_seconds(seconds):
     """A moment from now on, for the SDK's dates."""
     return datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)

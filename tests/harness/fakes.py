@@ -132,7 +132,7 @@ class FakeGcs(FakeStore):
     token = "fake-token"
 
 
-class FakeAzure(Fake):
+class FakeAzure(FakeStore):
     program = "azure_server.py"
     account, key = "fakeaccount", "ZmFrZSBhY2NvdW50IGtleSB0aGF0IG9wZW5zIG5vdGhpbmcgZWxzZQ=="
 
@@ -140,19 +140,15 @@ class FakeAzure(Fake):
         """Path style, as Azurite."""
         return AzureEndpoint(f"{self.https if tls else self.http}/{self.account}", self.account, self.key, self.ca_file)
 
-    def blobs(self, container="container"):
-        """name -> description"""
-        return {o["key"]: o for o in self.state()["objects"] if o["bucket"] == container}
+    def objects(self, bucket="container"):
+        return super().objects(bucket)
+
+    def content(self, key, bucket="container"):
+        return super().content(key, bucket)
 
     def uncommitted(self):
         """name -> ids of the blocks that wait for their list"""
-        return {u["key"]: [block["id"] for block in u["blocks"]] for u in self.state()["uploads"]}
-
-    def content(self, key, container="container"):
-        return self.control("GET", "/object?" + urlencode({"bucket": container, "key": key}), raw=True)
-
-    def change(self, **settings):
-        self.control("POST", "/settings", settings)
+        return {u["key"]: [block["id"] for block in u["blocks"]] for u in self.uploads()}
 
 
 class FakeCredentials(Fake):

@@ -4,9 +4,10 @@
 //    "method", "args"}
 //
 // `method` is one of the client's own, of the service, the container or the block blob, whichever is named.
-// What isn't a plain call is in `own`.
+// What isn't a plain call is in `own`. {"identity": {"kind", "options", "environment"}} asks for a token instead.
 "use strict";
 const crypto = require("crypto");
+const identity = require("@azure/identity");
 const storage = require("@azure/storage-blob");
 const lines = require("./lines.js");
 
@@ -89,7 +90,18 @@ const own = {
   },
 };
 
+// a token by Azure's identity library; what it reads from the environment is the request's
+async function token({ kind, args, options, environment, scope }) {
+  for (const name of Object.keys(process.env)) {
+    if (/^(AZURE|IDENTITY|MSI)_/.test(name)) delete process.env[name];
+  }
+  Object.assign(process.env, environment);
+  const made = new identity[kind](...(args || []), { retryOptions: { maxRetries: 0 }, ...options });
+  return await made.getToken(scope);
+}
+
 async function run(request) {
+  if (request.identity) return await token(request.identity);
   const client = target(request);
   const call = own[request.method] ? own[request.method].bind(null, client) : client[request.method].bind(client);
   return await call(...(request.args || []));

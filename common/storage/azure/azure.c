@@ -25,7 +25,8 @@ static const char *const storage_types[] = {"azure_blob", NULL};
 const struct storage_driver storage_azure = {
     .name = "azure",
     .storage_types = storage_types,
-    .capabilities = STORAGE_CAP_RESUME | STORAGE_CAP_CREATE_ONLY | STORAGE_CAP_LIST | STORAGE_CAP_ACCESS,
+    .capabilities = STORAGE_CAP_RESUME | STORAGE_CAP_CREATE_ONLY | STORAGE_CAP_LIST | STORAGE_CAP_ACCESS |
+                    STORAGE_CAP_EXPIRE,
     .check = check,
     .identify = identify,
     .put_start = azure_put_start,

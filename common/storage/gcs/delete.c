@@ -63,6 +63,12 @@ static void finish(struct gcs_delete *self, const struct error *err)
     request->done(request, err ? false : existed, err ? &own : NULL);
 }
 
+/* In the store's own word: what a proxy says is retryable. */
+static bool was(const struct object_answer *answer, const struct error *err, int status)
+{
+    return answer && answer->status == status && err && !err->retryable;
+}
+
 /* --- an object --- */
 
 static void ask_object(struct gcs_delete *self, enum delete_state state, const char *key)
@@ -95,7 +101,7 @@ static void ask_bucket(struct gcs_delete *self)
 static void judge_object(struct gcs_delete *self, const struct object_answer *answer, const struct error *err)
 {
     struct gcs_resource resource = {0};
-    if (answer && answer->status == 404 && !gcs_says_no_bucket(answer)) {
+    if (was(answer, err, 404) && !gcs_says_no_bucket(answer)) {
         ask_bucket(self);
     } else if (err && !(answer && answer->status == 403)) {
         finish(self, err);
@@ -110,7 +116,7 @@ static void judge_object(struct gcs_delete *self, const struct object_answer *an
 static void judge_bucket(struct gcs_delete *self, const struct object_answer *answer, const struct error *err)
 {
     struct error own;
-    if (answer && answer->status == 404) {
+    if (was(answer, err, 404)) {
         error_set(&own, ERROR_NOT_FOUND, false,
                   "bucket '%s' isn't there: make it, or correct \"bucket\" in storage_config",
                   session_of(self)->config.bucket);
@@ -123,10 +129,10 @@ static void judge_bucket(struct gcs_delete *self, const struct object_answer *an
 static void judge_delete(struct gcs_delete *self, const struct object_answer *answer, const struct error *err)
 {
     struct error own;
-    if (answer && answer->status == 404 && !gcs_says_no_bucket(answer)) {
+    if (was(answer, err, 404) && !gcs_says_no_bucket(answer)) {
         self->existed = false; /* another was quicker, or this call's first try */
         finish(self, NULL);
-    } else if (answer && answer->status == 412) {
+    } else if (was(answer, err, 412)) {
         error_set(&own, ERROR_CONFLICT, true,
                   "bucket '%s': another object was written there just now, and was left alone",
                   session_of(self)->config.bucket);
@@ -173,7 +179,7 @@ static bool open_session(struct gcs_delete *self, bool last)
 
 static void judge_cancel(struct gcs_delete *self, const struct object_answer *answer, const struct error *err)
 {
-    bool gone = answer && (answer->status == 404 || answer->status == 410) && !err->retryable;
+    bool gone = was(answer, err, 404) || was(answer, err, 410);
     self->existed = err == NULL;
     finish(self, gone ? NULL : err);
 }

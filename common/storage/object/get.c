@@ -274,7 +274,7 @@ static void judge(struct get *self, const struct object_answer *answer, const st
         take_answer(self, answer);
     else if (answer && answer->status == 416 && self->size == SIZE_UNKNOWN && !self->whole)
         take_unsatisfiable(self);
-    else if (answer && answer->status == 412)
+    else if (answer && answer->status == 412 && !err->retryable)
         fail(self, ERROR_CONFLICT, false, changed);
     else if (!can_resume(self, answer, err))
         finish(self, err);

@@ -5,9 +5,9 @@
  *                   │                    (old uploads)   │                                       │
  *                   │                                    ├─ begun ──► LIST ──┐                   ▼
  *                   │                                    └─ large ──► INTENT │                CONFIRM
- *                   │                                        CREATE, RECORD ─┴► PARTS            │ ▲
- *                   │                                                     │      └──► COMPLETE ──┼─┤
- *                   │                                                     └► TRANSFER ───────────┼─┘
+ *                   │                                        CREATE, RECORD ─┼► PARTS            │ ▲
+ *                   │                                                        │   └──► COMPLETE ──┼─┤
+ *                   │                                                        └► TRANSFER ────────┼─┘
  *                   ├─ READ: what stands there can be told by its bytes only ────────────────────┤
  *                   ▼                                                                            ▼
  *                   └── equal: done. Different: conflict ──► REMOVE, ABORT, FORGET (where due) ──► END
@@ -21,7 +21,7 @@
  * - SUMS: digests of the whole that the store is to get with it; also before a stream
  * - LIST: what an earlier attempt left: parts, or how far a stream is
  * - INTENT, RECORD, FORGET: the resume state is written and waited for. INTENT only where an upload that was
- *   begun can be found by its key, or has a name before it begins: then nothing creates it, and PARTS follow
+ *   begun can be found by its key, or has a name before it begins: then no CREATE and RECORD follow
  * - PARTS: child operations (put_parts.c), and COMPLETE makes them one object. TRANSFER: the protocol's own
  *   way to send a large object as one stream
  * - CONFIRM: as LOOK: size, SHA-256 in the metadata, checksum where the store tells it. Spared after a write

@@ -55,7 +55,8 @@ struct object_put_protocol {
      * (object_put_take_up, object_put_doom, strays_wanted). 0 or a negative code; deinit runs in both cases.
      */
     int (*init)(struct object_put *put, struct error *err);
-    /* At the end, when nothing runs any more: frees what is the protocol's own. May be NULL. */
+    /* When nothing runs any more, before the session ends: frees what is the protocol's own. Also of a struct
+     * that init hasn't seen (it is zeroed). May be NULL. */
     void (*deinit)(struct object_put *put);
 
     /* --- the object --- */
@@ -79,7 +80,8 @@ struct object_put_protocol {
     char *(*encode)(const struct object_put *put);
     /* One of two. name: no request begins an upload, its name is drawn (object_put_set_upload) and recorded
      * before anything is sent. create: a request begins it: OK after object_put_set_upload; REFUSED; FAILED.
-     * It isn't tried again by the call, but here, where uploads of the key can be listed (finds_strays). */
+     * With finds_strays the ask is to be `once`: it is tried again here, once what an answer that got lost
+     * may have left is aborted. */
     int (*name)(struct object_put *put, struct error *err);
     int (*create)(struct object_put *put, struct error *err);
     /* What an earlier attempt left of put->upload_id: object_put_part_listed for each part (or, of a stream,
@@ -172,7 +174,7 @@ enum object_part_state {
 
 struct object_part {
     enum object_part_state state;
-    char *tag;       /* what the store, or the hook, calls it; "" = nothing. LISTED and DONE; else NULL */
+    char *tag;       /* what the store, or the hook, calls it. Only of LISTED and DONE parts */
     uint32_t crc32c; /* of DONE parts, where part_sums or the staging pass's digests hold it */
     unsigned told;   /* LISTED: enum range_sum */
     unsigned char md5[RANGE_MD5_BYTES];
@@ -223,8 +225,8 @@ struct object_put {
 
     /* --- set by init, or changed by a look before anything is sent (it may tell what the store can do) ---
      */
-    /* enum range_sum: computed of the whole before single or transfer. With RANGE_SHA256 it is compared with
-     * what was promised: wanted where the store doesn't check ours. */
+    /* enum range_sum: computed of the whole before single or transfer. SHA-256 is compared with what was
+     * promised, CRC32C with the staging pass's: wanted where the store checks neither. */
     unsigned first_wanted;
     /* enum range_sum: computed of each part before it is sent. Where the staging pass's digests hold the
      * same, they are compared. */

@@ -99,7 +99,6 @@ static bool check_part(struct object_put *self, uint32_t number, unsigned wanted
     bool differs =
         digest &&
         (((wanted & RANGE_CRC32C) && sums->crc32c != digest->crc32c) ||
-         ((wanted & RANGE_CRC64) && sums->crc64 != digest->crc64) ||
          ((wanted & RANGE_SHA256) && memcmp(sums->sha256, digest->sha256, sizeof digest->sha256) != 0));
     if (!differs)
         return true;
@@ -224,9 +223,9 @@ static void send_part(struct object_put *self, struct object_put_sender *sender,
     }
     if (digest) {
         known.known |= RANGE_SHA256 | RANGE_CRC32C | RANGE_CRC64;
+        known.sums.crc64 = digest->crc64;
         memcpy(known.sums.sha256, digest->sha256, sizeof known.sums.sha256);
         known.sums.crc32c = part->crc32c = digest->crc32c;
-        known.sums.crc64 = digest->crc64;
     }
     sender->put = self;
     sender->number = number;

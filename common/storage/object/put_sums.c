@@ -3,12 +3,25 @@
  * of the whole before it is sent, or on the way over all parts.
  */
 #include <assert.h>
+#include <inttypes.h>
 #include <openssl/evp.h>
 #include <string.h>
 
 #include "storage/object/put_flow.h"
 
-/* These bytes are not those of the staging pass. */
+/* Of the staging pass, whatever the plan of this upload. */
+static bool staged_crc32c(const struct object_put *self, uint32_t *ret)
+{
+    const struct part_digests *digests = self->request->part_digests;
+    if (digests == NULL || digests->total != self->request->size)
+        return false;
+    *ret = 0;
+    for (uint32_t i = 0; i < digests->count; i++)
+        *ret = part_crc32c_combine(*ret, digests->parts[i].crc32c, digests->parts[i].size);
+    return true;
+}
+
+/* These bytes are not those of the staging pass: sha256 (hex) is what was found. */
 static void compare(struct object_put *self, const char *found)
 {
     struct error err;
@@ -22,6 +35,19 @@ static void compare(struct object_put *self, const char *found)
 
 /* --- of the whole, before it is sent --- */
 
+static void compare_crc32c(struct object_put *self, uint32_t found)
+{
+    struct error err;
+    uint32_t staged;
+    if (!staged_crc32c(self, &staged) || staged == found)
+        return;
+    error_set(&err, ERROR_CORRUPT, true,
+              "the artifact of '%.300s' has CRC32C %08" PRIx32 " instead of %08" PRIx32, self->request->key,
+              found, staged);
+    self->spoiled = true;
+    object_put_fail(self, &err);
+}
+
 static void on_sums(void *data, const struct range_sums *sums, const struct error *err)
 {
     struct object_put *self = data;
@@ -29,14 +55,17 @@ static void on_sums(void *data, const struct range_sums *sums, const struct erro
     self->waiting = false;
     if (err) {
         object_put_fail(self, err);
-    } else {
-        self->first_sums = *sums;
-        self->first_known = self->first_wanted;
-        if (self->first_wanted & RANGE_SHA256) {
-            digest_to_hex(sums->sha256, found);
-            compare(self, found);
-        }
+        object_put_step(self);
+        return;
     }
+    self->first_sums = *sums;
+    self->first_known = self->first_wanted;
+    if (self->first_wanted & RANGE_SHA256) {
+        digest_to_hex(sums->sha256, found);
+        compare(self, found);
+    }
+    if (self->first_wanted & RANGE_CRC32C)
+        compare_crc32c(self, sums->crc32c);
     object_put_step(self);
 }
 
@@ -102,12 +131,10 @@ static bool sent_as_one(const struct object_put *self)
 
 bool object_put_crc32c(const struct object_put *self, uint32_t *ret)
 {
-    const struct part_digests *digests = self->request->part_digests;
     uint32_t crc = 0;
-    if (digests && digests->total == self->request->size) { /* whatever the plan */
-        for (uint32_t i = 0; i < digests->count; i++)
-            crc = part_crc32c_combine(crc, digests->parts[i].crc32c, digests->parts[i].size);
-    } else if (sent_as_one(self)) {
+    if (staged_crc32c(self, ret))
+        return true;
+    if (sent_as_one(self)) {
         if (!(self->first_known & RANGE_CRC32C))
             return false;
         crc = self->first_sums.crc32c;

@@ -79,12 +79,18 @@ static void judge_missing(struct stat_task *self, const struct object_answer *an
     finish_missing(self);
 }
 
+/* The store's own word: what a proxy says of things that it doesn't know passes (protocol.h). */
+static bool is_missing(const struct object_answer *answer, const struct error *err)
+{
+    return answer && answer->status == 404 && err && !err->retryable;
+}
+
 static void judge_object(struct stat_task *self, const struct object_answer *answer, const struct error *err)
 {
     const struct object_session *session = self->task.session;
     struct storage_stat_result result = {.exists = true};
     struct error own;
-    if (answer && answer->status == 404) {
+    if (is_missing(answer, err)) {
         judge_missing(self, answer);
     } else if (err) {
         finish(self, NULL, err);
@@ -99,7 +105,7 @@ static void judge_object(struct stat_task *self, const struct object_answer *ans
 static void judge_container(struct stat_task *self, const struct object_answer *answer,
                             const struct error *err)
 {
-    if (answer && answer->status == 404)
+    if (is_missing(answer, err))
         finish_without_container(self);
     else if (err == NULL || (answer && answer->status == 403))
         finish_missing(self); /* a key without the right to ask: it is there */

@@ -202,7 +202,7 @@ static const char sha256[] = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb4
 static void write_parts(void)
 {
     struct part_digest part = {.crc32c = 0x364b3fb7, .size = 3};
-    struct part_digests digests = {3, 1, &part};
+    struct part_digests digests = {.total = 3, .count = 1, .parts = &part};
     struct error err;
     memset(part.sha256, 7, sizeof part.sha256);
     assert_int_equal(staging_write_parts(dir, 7, 3, &digests, sha256, &err), 0);

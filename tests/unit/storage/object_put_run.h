@@ -8,6 +8,7 @@
 #include "harness.h"
 
 #include "auth/access.h"
+#include "base/crc64.h"
 #include "base/settings.h"
 #include "storage/object/protocol.h"
 #include "storage/object/put.h"
@@ -265,6 +266,9 @@ static int take_part(struct object_put_sender *sender, const struct object_put_p
         assert_int_equal(n, sender->size);
         if (sums->known & RANGE_CRC32C)
             assert_int_equal(sums->sums.crc32c, part_crc32c(0, store.data + sender->offset, sender->size));
+        assert_int_equal((sums->known & RANGE_CRC64) != 0, put->digests_fit);
+        if (put->digests_fit)
+            assert_true(sums->sums.crc64 == crc64_nvme(0, store.data + sender->offset, sender->size));
         store.have[sender->number - 1] = true;
         snprintf(store.blocks[sender->number - 1], sizeof store.blocks[0], "block-%u", sender->number);
     }

@@ -5,6 +5,7 @@
  * Arguments: `disks` or `stores`, the half to run; none: both.
  */
 #include "fake_azure.h"
+#include "fake_gcs.h"
 #include "fake_s3.h"
 
 #include "storage/object/key.h"
@@ -32,6 +33,7 @@ struct place {
 #define S3_CREATE_ONLY S3_SMALL ", \"checksum\": \"md5\", \"conditional_write\": true"
 #define SMALL_PART ((uint64_t)300 << 10)
 #define AZURE_SMALL AZURE_CONTAINER ", \"multipart_threshold\": 1048576"
+#define GCS_SMALL GCS_BUCKET ", \"multipart_threshold\": 1048576"
 
 static const struct place places[] = {
     {.name = "local", .storage_type = "local"},
@@ -54,6 +56,16 @@ static const struct place places[] = {
      .storage_type = "azure_blob",
      .store = AZURE,
      .config = AZURE_SMALL ", \"checksum\": \"none\", \"read_back\": true"},
+    {.name = "gcs", .storage_type = "gcs", .store = GCS, .config = GCS_SMALL},
+    {.name = "gcs_chunks",
+     .storage_type = "gcs",
+     .store = GCS,
+     .https = true,
+     .config = GCS_SMALL ", \"chunk_size\": \"512KiB\""},
+    {.name = "gcs_read_back",
+     .storage_type = "gcs",
+     .store = GCS,
+     .config = GCS_SMALL ", \"read_back\": true"},
 };
 
 static struct storage_location location;
@@ -83,6 +95,7 @@ static const struct {
 } stores[N_STORES] = {
     [S3] = {"s3_server.py", "", "{\"min_part_size\": 1}"},
     [AZURE] = {"azure_server.py", "/fakeaccount", "{}"},
+    [GCS] = {"gcs_server.py", "", "{}"},
 };
 
 static struct fake_server servers[N_STORES];
@@ -295,7 +308,7 @@ static void unsafe_keys_are_refused_before_anything_runs(void)
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         struct error err;
         if (here->store != DISK && harness_driver(&location)->check(&location, keys[i], &err) == 0)
-            continue; /* a legal name there: test_s3_config, test_azure_config */
+            continue; /* a legal name there: test_s3_config, test_azure_config, test_gcs_config */
         struct outcome o = run_put(&location, keys[i], &a, 1, 1);
         assert_int_equal(o.done, 0);
         expect_error(&o, ERROR_UNSAFE_PATH, false, "path");
@@ -353,7 +366,8 @@ static void cancelled_in_the_middle_leaves_nothing(void)
 {
     struct artifact a = {.size = (size_t)256 << 20, .fd = open(harness_root, O_RDWR | O_TMPFILE, 0600)};
     assert_int_equal(ftruncate(a.fd, (off_t)a.size), 0);
-    memset(a.sha256, '0', 64);
+    /* of 256 MiB of zeros: some drivers look at it before they send anything */
+    strcpy(a.sha256, "a6d72ac7690f53be6ae46ba88506bd97302a093f7108472bd9efc3cefda06484");
     uv_loop_t loop;
     harness_loop_open(&loop);
     struct outcome o = {0};
@@ -615,7 +629,7 @@ static void listings(void)
     assert_int_equal(l.size, 20);
     assert_true(l.time_ms > INT64_C(1700000000000));
     l = run_listing(&location, STORAGE_LIST_UPLOADS, "", 0);
-    assert_int_equal(l.err.code, 0);
+    assert_int_equal(l.err.code, here->store == GCS ? ERROR_UNSUPPORTED : 0); /* Google tells nobody */
     assert_int_equal(l.n, 0);
     l = run_listing(&location, STORAGE_LIST_OBJECTS, "../", 0);
     assert_int_equal(l.err.code, ERROR_UNSAFE_PATH);
@@ -733,6 +747,7 @@ static int group_setup(void **state)
 {
     (void)state;
     harness_make_root();
+    gcs_use_token("fake-token");
     for (int i = 0; i < N_STORES; i++)
         if (stores[i].script) {
             fake_start(stores[i].script);

@@ -37,15 +37,17 @@ static void s3_and_its_kin_share_a_driver(void **state)
     }
 }
 
-static void azure_and_google_have_drivers(void **state)
+static void clouds_have_drivers_of_their_own(void **state)
 {
     (void)state;
-    static const char *const types[][2] = {{"azure_blob", "azure"}, {"gcs", "gcs"}};
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+    static const struct {
+        const char *type, *name;
+    } clouds[] = {{"azure_blob", "azure"}, {"gcs", "gcs"}};
+    for (size_t i = 0; i < sizeof clouds / sizeof *clouds; i++) {
         const struct storage_driver *driver = NULL;
         struct error err = {0};
-        assert_int_equal(storage_driver_find(types[i][0], &driver, &err), 0);
-        assert_string_equal(driver->name, types[i][1]);
+        assert_int_equal(storage_driver_find(clouds[i].type, &driver, &err), 0);
+        assert_string_equal(driver->name, clouds[i].name);
         assert_true(driver->capabilities & STORAGE_CAP_ACCESS);
         assert_true(driver->capabilities & STORAGE_CAP_CREATE_ONLY);
         assert_false(driver->capabilities & STORAGE_CAP_LOCAL_PATH);
@@ -87,7 +89,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(disks_have_a_driver),
         cmocka_unit_test(s3_and_its_kin_share_a_driver),
-        cmocka_unit_test(azure_and_google_have_drivers),
+        cmocka_unit_test(clouds_have_drivers_of_their_own),
         cmocka_unit_test(unknown_types_list_the_known_ones),
         cmocka_unit_test(an_override_serves_its_own_types_only),
     };

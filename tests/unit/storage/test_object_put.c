@@ -265,6 +265,22 @@ static void the_whole_before_it_is_sent(void **state)
     struct run changed = {.artifact = &five, .sha256 = staged.sha256};
     upload(&blocks, &changed);
     expect(&changed, "", ERROR_CORRUPT, true);
+
+    for (int i = 0; i < 2; i++) { /* less to compute where the staging pass has left digests */
+        setup(NULL);
+        store.single = true;
+        store.first_wanted = RANGE_CRC32C | RANGE_MD5;
+        staged_digests->parts[1].crc32c ^= (uint32_t)i;
+        staged_digests->has_md5 = true;
+        memset(staged_digests->md5, 7, sizeof staged_digests->md5);
+        struct run against = {.artifact = &staged, .digests = staged_digests};
+        upload(&blocks, &against);
+        staged_digests->parts[1].crc32c ^= (uint32_t)i;
+        staged_digests->has_md5 = false;
+        expect(&against, i ? "" : "1L", i ? ERROR_CORRUPT : 0, true);
+        if (i == 0)
+            assert_memory_equal(store.md5, staged_digests->md5, sizeof store.md5);
+    }
 }
 
 /* --- a stream --- */

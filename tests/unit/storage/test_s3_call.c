@@ -411,6 +411,24 @@ static void expired_credentials_are_fetched_anew(void **state)
     }
 }
 
+/* Keys by reference that are refused: read again, and sent again only if they are others. */
+static void refused_credentials_are_not_sent_twice(void **state)
+{
+    (void)state;
+    char members[256];
+    snprintf(members, sizeof members, "\"bucket\": \"bucket\", \"credentials_ref\": \"file:%s\"",
+             harness_path("keys"));
+    harness_write_file(harness_path("keys"), "AKIAFAKE:fake-secret");
+    fake_reset();
+    struct world *world = world_open(members, false);
+    fake_rule("{\"action\": {\"type\": \"respond\", \"status\": 403, \"code\": \"InvalidAccessKeyId\"}}");
+    struct call_outcome o = run_call(world, &put_small);
+    expect_call(&o, ERROR_DENIED, false, "PutObject in bucket 'bucket': 403 InvalidAccessKeyId");
+    expect_no_secret(&o);
+    assert_int_equal(fake_count(NULL), 1);
+    world_close(world);
+}
+
 /* Cancelled in every state: at once, while it waits, while the server is silent. */
 
 struct canceller {
@@ -476,6 +494,7 @@ int main(void)
         cmocka_unit_test(clocks_are_learned),
         cmocka_unit_test(regions_of_the_environment),
         cmocka_unit_test(expired_credentials_are_fetched_anew),
+        cmocka_unit_test(refused_credentials_are_not_sent_twice),
         cmocka_unit_test(cancelled),
     };
     signal(SIGPIPE, SIG_IGN);

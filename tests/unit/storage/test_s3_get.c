@@ -506,14 +506,37 @@ static void certificates(void **state)
     }
 }
 
+/* 200 without an ETag: a proxy's own word, which tells nothing of the object. */
+static void a_page_in_the_stores_place(void **state)
+{
+    (void)state;
+    static const char page[] = "{\"match\": {\"count\": 0}, \"before_auth\": true, \"action\": {\"type\": "
+                               "\"garbage\", \"body\": \"<html>Log in\"}}";
+    fake_reset();
+    struct world *world = world_open(NULL, true);
+    fake_put(world, KEY, "hello", 5);
+    fake_rule(page);
+    struct outcome o = run_s3_stat(world, KEY);
+    expect_error(&o, ERROR_PROTOCOL, true, "no ETag came with it");
+    o = run_whole(world, KEY, -1);
+    expect_error(&o, ERROR_PROTOCOL, true, "no ETag came with it");
+    world_close(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole_objects),       cmocka_unit_test(ranges),
-        cmocka_unit_test(broken_and_taken_up), cmocka_unit_test(gets_that_fail),
-        cmocka_unit_test(nothing_there),       cmocka_unit_test(targets_that_fail),
-        cmocka_unit_test(into_a_pipe),         cmocka_unit_test(cancelled_gets),
-        cmocka_unit_test(customer_keys),       cmocka_unit_test(certificates),
+        cmocka_unit_test(whole_objects),
+        cmocka_unit_test(ranges),
+        cmocka_unit_test(broken_and_taken_up),
+        cmocka_unit_test(gets_that_fail),
+        cmocka_unit_test(nothing_there),
+        cmocka_unit_test(targets_that_fail),
+        cmocka_unit_test(into_a_pipe),
+        cmocka_unit_test(cancelled_gets),
+        cmocka_unit_test(customer_keys),
+        cmocka_unit_test(certificates),
+        cmocka_unit_test(a_page_in_the_stores_place),
     };
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, fake_group_setup, fake_group_teardown);
