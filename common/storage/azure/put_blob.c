@@ -111,27 +111,11 @@ static void on_put(void *data, const struct object_answer *answer, const struct 
     object_put_answered(put, outcome, outcome == OBJECT_PUT_FAILED ? &own : NULL);
 }
 
-/* What was made of the bytes just now, against what the staging pass made of them. */
-static int check_first_sums(const struct object_put *put, struct error *err)
-{
-    uint32_t staged;
-    if (!(put->first_known & RANGE_CRC32C) || !object_put_crc32c(put, &staged) ||
-        staged == put->first_sums.crc32c)
-        return 0;
-    return error_set(err, ERROR_CORRUPT, true,
-                     "the artifact of '%.300s' is not what was staged: its CRC32C is %08" PRIx32
-                     " instead of %08" PRIx32,
-                     put->request->key, put->first_sums.crc32c, staged);
-}
-
 int azure_put_single(struct object_put *put, struct error *err)
 {
     struct azure_put *self = azure_put_of(put);
     struct object_draft draft;
     unsigned char md5[RANGE_MD5_BYTES];
-    int rc = check_first_sums(put, err);
-    if (rc < 0)
-        return rc;
     azure_blob_draft(put->session, &draft, "Put Blob", "PUT", put->request->key);
     object_draft_header(&draft, "x-ms-blob-type", "BlockBlob");
     azure_put_describe(self, &draft);

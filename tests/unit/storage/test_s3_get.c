@@ -516,7 +516,7 @@ static void a_page_in_the_stores_place(void **state)
     struct world *world = world_open(NULL, true);
     fake_put(world, KEY, "hello", 5);
     fake_rule(page);
-    struct outcome o = run_s3_stat(world, KEY);
+    struct outcome o = run_stat_in(world, KEY);
     expect_error(&o, ERROR_PROTOCOL, true, "no ETag came with it");
     o = run_whole(world, KEY, -1);
     expect_error(&o, ERROR_PROTOCOL, true, "no ETag came with it");
