@@ -5,9 +5,9 @@ import os
 import subprocess
 import time
 
+from clients import STORES, Rclone, Sink
 from dispatch import wait_until
 from lab import QUEUE, cpu_seconds, median, spread, status_of, stop, table
-from clients import STORES, Rclone, Sink
 from uploads import MIB, make_files, print_head, warm
 
 COPIES = 3
