@@ -23,22 +23,33 @@ struct test {
     struct cli *cli;
     const struct arguments *args;
     json_t *steps;
+    const struct storage_driver *driver; /* NULL: the settings couldn't be read */
     bool disk;
     bool failed;
 };
 
-/* What must be allowed for a step at an object store. */
 enum step { SETTINGS, PLACE, WRITE, SEE, READ, DELETE };
+
+/* What must be allowed for a step at an object store, by the driver's name. */
+enum cloud { S3, AZURE, GCS, CLOUDS };
+static const char *const drivers[CLOUDS] = {"s3", "azure", "gcs"};
 static const struct {
     const char *name;
-    const char *permission;
+    const char *permission[CLOUDS];
 } steps[] = {
-    [SETTINGS] = {"settings", ""},
-    [PLACE] = {"the place is there", "s3:ListBucket"},
-    [WRITE] = {"write a probe", "s3:PutObject and s3:AbortMultipartUpload"},
-    [SEE] = {"see it and its size", "s3:GetObject"},
-    [READ] = {"read it back and compare", "s3:GetObject"},
-    [DELETE] = {"delete it", "s3:DeleteObject"},
+    [SETTINGS] = {"settings", {NULL}},
+    [PLACE] = {"the place is there",
+               {"s3:ListBucket", "Storage Blob Data Contributor, or r of a SAS", "storage.objects.get"}},
+    [WRITE] = {"write a probe",
+               {"s3:PutObject and s3:AbortMultipartUpload",
+                "Storage Blob Data Contributor, or c and w of a SAS", "storage.objects.create"}},
+    [SEE] = {"see it and its size",
+             {"s3:GetObject", "Storage Blob Data Contributor, or r of a SAS", "storage.objects.get"}},
+    [READ] = {"read it back and compare",
+              {"s3:GetObject", "Storage Blob Data Contributor, or r of a SAS", "storage.objects.get"}},
+    [DELETE] = {"delete it",
+                {"s3:DeleteObject", "Storage Blob Data Contributor, or d of a SAS",
+                 "storage.objects.delete"}},
 };
 
 static const char *disk_advice(int code)
@@ -63,7 +74,16 @@ static const char *disk_advice(int code)
     }
 }
 
-static void store_advice(enum step step, int code, char *out, size_t size)
+static const char *permission_for(enum step step, const struct storage_driver *driver)
+{
+    for (int i = 0; driver && i < CLOUDS; i++)
+        if (strcmp(driver->name, drivers[i]) == 0 && steps[step].permission[i])
+            return steps[step].permission[i];
+    return "a secret that can be read";
+}
+
+static void store_advice(enum step step, int code, const struct storage_driver *driver, char *out,
+                         size_t size)
 {
     switch (code) {
     case ERROR_UNREACHABLE:
@@ -75,11 +95,12 @@ static void store_advice(enum step step, int code, char *out, size_t size)
         snprintf(
             out, size,
             "check the credentials (credentials_ref) and their rights: this step needs %s; for TLS, ca_file",
-            *steps[step].permission ? steps[step].permission : "a secret that can be read");
+            permission_for(step, driver));
         return;
     case ERROR_NOT_FOUND:
-        snprintf(out, size,
-                 "make the bucket or correct its name; a secret: see that it is where it is said to be");
+        snprintf(
+            out, size,
+            "make the bucket (container) or correct its name; a secret: see that it is where it is said to be");
         return;
     case ERROR_NO_SPACE:
         snprintf(out, size, "free space there or raise the quota");
@@ -96,7 +117,7 @@ static bool take_step(struct test *t, enum step step, const struct error *err)
     if (!ok && t->disk)
         snprintf(advice, sizeof advice, "%s", disk_advice(err->code));
     else if (!ok)
-        store_advice(step, err->code, advice, sizeof advice);
+        store_advice(step, err->code, t->driver, advice, sizeof advice);
     t->failed |= !ok;
     json_array_append_new(t->steps,
                           json_pack("{s:s, s:b, s:s?, s:s?}", "step", steps[step].name, "ok", (int)ok,
@@ -170,15 +191,26 @@ static void run_steps(struct test *t, const struct storage_place *place)
     take_step(t, DELETE, &err);
 }
 
-/* A probe under retention would stand there for as long as copies do. The settings have been checked. */
+/* A probe under retention would stand there for as long as copies do, and one in Azure's archive couldn't be
+ * read back. The settings have been checked. */
 static void unlock_probe(const struct test *t, struct storage_place *place)
 {
-    static const char *const members[] = {"object_lock_mode", "object_lock_days", "object_lock_legal_hold"};
+    static const char *const members[] = {
+        "object_lock_mode",  "object_lock_days", "object_lock_legal_hold",                     /* s3 */
+        "immutability_days", "legal_hold",       "immutability_mode",                          /* azure */
+        "retention_mode",    "retention_days",   "temporary_hold",         "event_based_hold", /* gcs */
+    };
+    const char *tier = json_string_value(json_object_get(place->config, "tier"));
     bool locked = false;
-    for (int i = 0; i < 3; i++)
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
         locked |= json_object_del(place->config, members[i]) == 0;
     if (locked && !t->args->json)
-        puts("      the probe is written without the Object Lock that copies get");
+        puts("      the probe is written without the Object Lock, holds and policies that copies get");
+    if (tier == NULL || strcmp(tier, "Archive") != 0)
+        return;
+    json_object_del(place->config, "tier");
+    if (!t->args->json)
+        puts("      the probe is written to the default tier: what is in the Archive can't be read back");
 }
 
 int run_destination_test(struct cli *cli, const struct arguments *args, struct error *err)
@@ -190,7 +222,8 @@ int run_destination_test(struct cli *cli, const struct arguments *args, struct e
         return rc;
     struct test t = {.cli = cli, .args = args, .steps = json_array()};
     if (destination_place_open(cli, catalog_row_id(row), &destination, err) == 0) {
-        t.disk = destination.place.driver->capabilities & STORAGE_CAP_LOCAL_PATH;
+        t.driver = destination.place.driver;
+        t.disk = t.driver->capabilities & STORAGE_CAP_LOCAL_PATH;
         unlock_probe(&t, &destination.place);
         run_steps(&t, &destination.place);
         destination_place_close(&destination);

@@ -115,7 +115,7 @@ def tmp(session_dir, request):
 
 def base_environment(tmp, database_url, redis_url):
     """Every BM_ variable that matters, with periods and leases short enough for tests."""
-    foreign = ("BM_", "PG", "AWS_", "VAULT_")
+    foreign = ("BM_", "PG", "AWS_", "VAULT_", "AZURE_", "GOOGLE_", "GCE_", "CLOUDSDK_", "STORAGE_EMULATOR_", "NO_GCE_")
     keep = {k: v for k, v in os.environ.items() if not k.startswith(foreign) and not k.lower().endswith("_proxy")}
     return {
         **keep,

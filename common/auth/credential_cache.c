@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "auth/credential_entry.h"
+#include "auth/secret.h"
 #include "auth/secrets.h"
 #include "base/clock.h"
 
@@ -133,7 +134,7 @@ static void slot_free(struct credential_fetch *slot)
     credential_entry_deinit(&slot->entry, slot->cache->kind);
     free((char *)slot->question.reference);
     for (int i = 0; i < CREDENTIAL_MAX_TEXTS; i++)
-        free((char *)slot->question.texts[i]);
+        secret_free((char *)slot->question.texts[i]);
     free(slot);
 }
 

@@ -31,8 +31,9 @@ enum {
 
 /* What tells one question from another. NULL and "" are the same, and arrive as "" in `start`. */
 struct credential_question {
-    const char *reference;                   /* a secret's, see secrets.h; none: the kind's own chain */
-    const char *texts[CREDENTIAL_MAX_TEXTS]; /* the rest, in an order of the kind's own */
+    const char *reference; /* a secret's, see secrets.h; none: the kind's own chain */
+    const char
+        *texts[CREDENTIAL_MAX_TEXTS]; /* the rest, in an order of the kind's own; overwritten at the end */
 };
 
 struct credential {

@@ -15,7 +15,7 @@
 enum { SECOND_MS = 1000, MINUTE_MS = 60 * SECOND_MS, LOOKED_MAX = 1024 };
 
 /* A question's text. */
-enum { SCOPE };
+enum { SCOPE, TEXT };
 static const char *const scopes[] = {
     [GOOGLE_SCOPE_READ_WRITE] = "https://www.googleapis.com/auth/devstorage.read_write",
     [GOOGLE_SCOPE_FULL_CONTROL] = "https://www.googleapis.com/auth/devstorage.full_control",
@@ -140,9 +140,15 @@ static int start(void *owner, const struct credential_question *question, const 
     struct google_credentials_cache *cache = owner;
     struct google_source source = {0};
     struct strbuf looked;
+    const char *own = question->texts[TEXT];
+    int rc;
     strbuf_init(&looked, LOOKED_MAX);
-    int rc = secret ? google_source_parse(secret, question->reference, &source, err)
-                    : google_source_find(&source, &looked, err);
+    if (secret)
+        rc = google_source_parse(secret, question->reference, &source, err);
+    else if (*own)
+        rc = google_source_parse(own, "the sealed credentials", &source, err);
+    else
+        rc = google_source_find(&source, &looked, err);
     if (rc == 0)
         rc =
             fetch_from(cache, &source, question->texts[SCOPE], strbuf_cstr(&looked), fetch, ret_running, err);
@@ -173,8 +179,8 @@ static const struct credential_kind kind = {
 
 static struct credential_question question_of(const struct google_credentials_ask *ask)
 {
-    return (struct credential_question){.reference = ask->credentials_ref,
-                                        .texts[SCOPE] = scopes[ask->scope]};
+    return (struct credential_question){
+        .reference = ask->credentials_ref, .texts[SCOPE] = scopes[ask->scope], .texts[TEXT] = ask->text};
 }
 
 int google_credentials_cache_new(uv_loop_t *loop, struct http_client *http, struct secrets *secrets,

@@ -64,7 +64,8 @@ void google_credentials_cache_close(struct google_credentials_cache *cache, void
                                     void *data);
 
 struct google_credentials_ask {
-    const char *credentials_ref; /* NULL or "" = Application Default Credentials */
+    const char *credentials_ref; /* NULL or "" = text, else Application Default Credentials */
+    const char *text;        /* a secret's text itself, from where it stood encrypted; NULL or "" = none */
     enum google_scope scope; /* of what can be narrowed: a user's and the machine's own scopes are fixed */
 };
 

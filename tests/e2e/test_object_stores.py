@@ -120,7 +120,7 @@ def test_what_is_final_ends_at_once(bm, store, size, name):
     assert row["status"] == "failed" and row["attempts"] == 1 and row["error_code"] == code, row
     for word in words:
         assert word in row["error_message"], row["error_message"]
-    assert re.search(r"request [\w-]+", row["error_message"]), row["error_message"]
+    assert bool(re.search(r"request [\w-]+", row["error_message"])) == store.names_requests, row["error_message"]
     assert not store.open_uploads()
     bm.assert_tidy(base)
 

@@ -103,7 +103,7 @@ class Exchange(exchange.Exchange):
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S.0000000Z", time.gmtime(self.server.now()))
         message = f"{e.message}\nRequestId:{self._request_id()}\nTime:{stamp}"
         fields = [("Code", e.code), ("Message", message), *e.extra.items()]
-        body = b"\xef\xbb\xbf" + document("Error", fields, None) if e.status != 304 else b""
+        body = b"\xef\xbb\xbf" + document("Error", fields, None).replace(b"&#10;", b"\n") if e.status != 304 else b""
         response = Response(e.status, body, {"x-ms-error-code": e.code, **e.headers}, "application/xml")
         response.code = e.code
         return response
@@ -112,6 +112,8 @@ class Exchange(exchange.Exchange):
         return f"fa4e0000-001e-0000-0000-{self.entry['seq']:012x}"
 
     def common_headers(self):
+        if self.does("garbage"):  # somebody else's answer, in the store's place
+            return {"Server": "portal"}
         made = {
             "Server": "Windows-Azure-Blob/1.0 Microsoft-HTTPAPI/2.0",
             "x-ms-request-id": self._request_id(),

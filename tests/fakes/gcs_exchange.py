@@ -97,12 +97,18 @@ class Exchange(exchange.Exchange):
         blob = Blob(self.server.store, {"crc32c"})
         try:
             content = self.operation in ("InsertMedia", "InsertMultipart")
-            self.receive(blob, self._body_size(None if content else SMALL_BODY_MAX))
+            self.receive(self._spoiled(blob), self._body_size(None if content else SMALL_BODY_MAX))
             blob.finish()
             return self._with_body(blob)
         finally:
             if not self.stored or self.operation != "InsertMedia":
                 blob.drop()
+
+    def _spoiled(self, sink):
+        if not self.does("corrupt"):
+            return sink
+        at = self.rule["at"]
+        return Corrupting(sink, at if at >= 0 else (self.request.content_length or 0) + at)
 
     def _body_size(self, limit):
         """None: in chunks."""
@@ -148,7 +154,7 @@ class Exchange(exchange.Exchange):
                 chunk = Chunk(self, session, self.request)
                 operations.check_total(session, chunk.total)
                 sink = chunk
-        self.receive(sink, self._body_size(None))
+        self.receive(self._spoiled(sink), self._body_size(None))
         if self.does("respond", "garbage", "endless"):
             return self.scripted()
         if session is None:
@@ -162,7 +168,7 @@ class Exchange(exchange.Exchange):
     def _after_chunk(self, call, session, chunk):
         if chunk.ends() and session.owner is self:
             session.keep_rest(self)
-            if self.does("keep") and session.kept != chunk.end():
+            if self.does("keep") and (session.kept != chunk.end() or self.rule["status"] is not None):
                 return self._kept_less(call, session)
             return self.server.operations.complete(call, session)
         if self.does("keep"):
@@ -191,7 +197,8 @@ class Exchange(exchange.Exchange):
 
     def common_headers(self):
         return {
-            "X-GUploader-UploadID": f"AFakeRequest{self.entry['seq']:08}",
+            # of a session's requests, that is the secret in its URI
+            "X-GUploader-UploadID": self.request.query.get("upload_id", f"AFakeRequest{self.entry['seq']:08}"),
             "Date": formatdate(self.server.now(), usegmt=True),
             "Server": "UploadServer",
             "Cache-Control": "no-cache, no-store, max-age=0, must-revalidate",
@@ -206,6 +213,22 @@ def _unauthorized(reason, message):
 class Discard:
     def write(self, data):
         pass
+
+
+class Corrupting:
+    """One byte of the body arrives as another."""
+
+    def __init__(self, sink, at):
+        self.sink = sink
+        self.left = at
+
+    def write(self, data):
+        if 0 <= self.left < len(data):
+            data = data[: self.left] + bytes([data[self.left] ^ 1]) + data[self.left + 1 :]
+            self.left = -1
+        elif self.left >= 0:
+            self.left -= len(data)
+        self.sink.write(data)
 
 
 class Chunk:

@@ -113,7 +113,8 @@ class Operations:
 
     def _make(self, call, attributes, content, hashes, query):
         """The object becomes visible, if all is well."""
-        hashes.check(content.digests["crc32c"], content.md5)
+        if self.settings.hashes == "checked":
+            hashes.check(content.digests["crc32c"], content.md5)
         before = call.bucket.objects.get(attributes.name)
         check_conditions(query, before)
         if before is not None and not call.bucket.keeps_older:
@@ -161,7 +162,8 @@ class Operations:
         self.store.uploads[session.id] = session
         query = call.request.raw_query
         location = f"{call.root()}{call.request.raw_path}?{query}&upload_id={session.id}"
-        return Response(200, b"", {"Location": location}, "text/plain; charset=utf-8")
+        headers = {"Location": location, "X-GUploader-UploadID": session.id}
+        return Response(200, b"", headers, "text/plain; charset=utf-8")
 
     def session(self, call):
         """(session, None) when it's open, (None, its object) when it's done; else GcsError."""

@@ -40,6 +40,7 @@ class GcsSettings(Settings):
         "gone_status": 410,
         "unaligned": "refused",
         "conditions_at_start": True,
+        "hashes": "checked",
         "page": 1000,
         "customer_keys_over_http": False,
     }
@@ -47,13 +48,14 @@ class GcsSettings(Settings):
         "session_token": ("checked", "ignored"),
         "gone_status": (404, 410, 499),
         "unaligned": ("refused", "kept"),
+        "hashes": ("checked", "ignored"),
     }
     hidden = ("tokens",)
 
 
 class FakeGcs(StoreService):
     exchange = Exchange
-    more_actions = {"keep": {"bytes": 0, "status": None, "code": None, "early": False}}
+    more_actions = {"keep": {"bytes": 0, "status": None, "code": None, "early": False}, "corrupt": {"at": 0}}
 
     def configure(self, settings):
         self.settings = GcsSettings(settings)
@@ -61,6 +63,13 @@ class FakeGcs(StoreService):
         self.operations = Operations(self.store, self.settings)
         self.tokens = Tokens(self)
         self._make_buckets(self.settings.buckets)
+
+        self.control_routes[("POST", "/sessions/end")] = lambda query, body: self.end_session(body["upload_id"])
+
+    def end_session(self, upload_id):
+        """As after a week."""
+        with self.store.lock:
+            self.store.end_upload(self.store.uploads[upload_id])
 
     def _make_buckets(self, texts):
         for text in texts:

@@ -60,7 +60,7 @@ class Rule:
             raise ValueError(f"rule {self.id}: unknown {', '.join(sorted(unknown))}")
         self.kind = kind
         self.action = {**actions[kind], **action}
-        if self.action.get("at", "head") not in PLACES:
+        if actions[kind].get("at") in PLACES and self.action["at"] not in PLACES:
             raise ValueError(f"rule {self.id}: 'at' is one of {', '.join(PLACES)}")
         self.nth = int(self.match.get("nth", 1))
         self.count = int(self.match.get("count", 1))  # 0: for ever

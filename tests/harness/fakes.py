@@ -131,6 +131,10 @@ class FakeGcs(FakeStore):
     program = "gcs_server.py"
     token = "fake-token"
 
+    def end_session(self, upload_id):
+        """As after a week."""
+        self.control("POST", "/sessions/end", {"upload_id": upload_id})
+
 
 class FakeAzure(FakeStore):
     program = "azure_server.py"

@@ -69,6 +69,7 @@ class ObjectStore:
     in_parts = {}  # storage_config by which LARGE goes up in five requests or more, one after the other
     secret = None  # a text that nobody may see
     wrong_secret = None  # another one, refused as `refused` says
+    names_requests = True  # messages tell what the store calls the request
     only_parts = ()  # actions that the fake has for `part` alone
     finals = {}  # name -> (rule's action, words of the message, error_code): what no retry helps against
 
@@ -94,10 +95,12 @@ class ObjectStore:
     # -- what tests do
 
     def destination(self, name="store", *options, https=False, ref=None, place=None, type=None, **config):
-        ref = ref or secret_file(self.bm, "store-secret", self.credentials())
+        """`ref`: of its credentials; absent: a file with the store's own, "": none."""
+        if ref is None:
+            ref = secret_file(self.bm, "store-secret", self.credentials())
         whole = {self.container: place or self.container, **self.common_config(https), **config}
-        self.bm.ctl("destination", "add", name, "--type", type or self.type, "--credentials-ref", ref, "--config",
-                    json.dumps({n: v for n, v in whole.items() if v is not None}), *options)  # fmt: skip
+        self.bm.ctl("destination", "add", name, "--type", type or self.type, *(["--credentials-ref", ref] if ref else []),
+                    "--config", json.dumps({n: v for n, v in whole.items() if v is not None}), *options)  # fmt: skip
         return name
 
     def backup_of(self, size, *destinations, **options):
@@ -173,7 +176,8 @@ class AzureStore(ObjectStore):
     types = ("azure_blob",)
     usual = "azure_blob"
     container = "container"
-    small, begin, part, final = "PutBlob", "PutBlock", "PutBlock", "PutBlockList"
+    small, part, final = "PutBlob", "PutBlock", "PutBlockList"
+    begin = "GetBlobProperties"  # blocks need nothing begun: a look at what stands there is the first that is asked
     writes = ["PutBlob", "PutBlock"]
     upload_operations = ["PutBlob", "GetBlobProperties", "PutBlock", "GetBlockList", "PutBlockList"]
     in_parts = {"part_size": "4MiB", "multipart_threshold": "4MiB", "parallel_parts": 1}
@@ -232,16 +236,17 @@ class GcsStore(ObjectStore):
     only_parts = ("keep",)
     in_parts = {"chunk_size": "4MiB", "multipart_threshold": "4MiB"}
     refused = "invalid_grant"
-    denied = {"status": 403, "code": "forbidden", "message": "backup@project does not have storage.objects.create access"}
+    denied = {"status": 403, "code": "forbidden", "message": "backup@project may not do that"}
     broken = {"status": 500, "code": "backendError", "message": "We encountered an internal error. Please try again."}
     slow_down = {"status": 429, "code": "rateLimitExceeded", "message": "The rate is too high"}
     finals = {
-        "denied": (denied, ["403", "forbidden", "storage.objects.create", "'bucket'"], "denied"),
+        "denied": (denied, ["403", "forbidden", "may not do that", "'bucket'"], "denied"),
         "missing": ({"status": 404, "code": "notFound", "message": "The specified bucket does not exist."}, ["404", "'bucket'"], "not_found"),
         "no-ssl": ({"status": 403, "code": "sslRequired", "message": "SSL is required"}, ["sslRequired"], "input"),
     }
     needs = "storage.objects.create"
-    own_words = "Google"
+    own_words = "a proxy answered"
+    names_requests = False  # what names them is the secret of the session, too
 
     @classmethod
     @contextlib.contextmanager

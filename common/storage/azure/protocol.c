@@ -235,6 +235,8 @@ static enum object_verdict judge(struct object_call *call, struct object_answer 
         return OBJECT_TRANSIENT;
     }
     struct object_error_row row = object_error_find(&azure_errors, status, state->code);
+    if (row.class == OBJECT_ERROR_TOKEN && state->by_key)
+        row.class = OBJECT_ERROR_KEYS; /* a key doesn't end: nothing to wait for */
     object_error_fill(&row, status, state->code, state->document.message, err);
     err->retry_after_ms = retry_after_ms(response);
     return verdict_of(call, row.class, response);

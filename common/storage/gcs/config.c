@@ -87,6 +87,8 @@ static int check_together(const struct gcs_config *config, const struct gcs_memb
          "\"chunk_size\" must be a multiple of 256 KiB, such as \"64MiB\""},
         {!said->retention_mode != !said->retention_days,
          "\"retention_mode\" and \"retention_days\" go together"},
+        {said->credentials_ref && said->service_account_json,
+         "\"credentials_ref\" and \"service_account_json\" name two sets of credentials: keep one"},
         {said->kms_key_name && said->encryption_key_ref,
          "\"kms_key_name\" and \"encryption_key_ref\" name two keys: keep one"},
         {said->encryption_key_ref && !config->https,
@@ -106,6 +108,7 @@ static void take_over(struct gcs_config *config, const struct gcs_members *said)
     config->ca_file = said->ca_file;
     config->user_project = said->user_project;
     config->credentials_ref = said->credentials_ref;
+    config->service_account_json = said->service_account_json;
     config->storage_class = said->storage_class;
     config->kms_key_name = said->kms_key_name;
     config->encryption_key_ref = said->encryption_key_ref;
@@ -132,8 +135,8 @@ int gcs_config_load(const struct storage_location *location, struct gcs_config *
         return rc;
     if (said.bucket == NULL)
         return refuse(err, "\"bucket\" is missing: the name of the bucket to write to");
-    bool credentials_named =
-        said.credentials_ref || (location->credentials_ref && *location->credentials_ref);
+    bool credentials_named = said.credentials_ref || said.service_account_json ||
+                             (location->credentials_ref && *location->credentials_ref);
     rc = place(&config, &said, credentials_named, err);
     if (rc < 0)
         return rc;

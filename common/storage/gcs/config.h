@@ -6,7 +6,7 @@
  *
  *   where     bucket, endpoint ("https://host[:port]"), ca_file (absolute path), user_project (who is billed:
  *             requester pays), prefix (for making rows, not used here)
- *   who       credentials_ref
+ *   who       credentials_ref; sealed only: service_account_json (the text of a key file)
  *   how       storage_class, kms_key_name, encryption_key_ref (a key of one's own, AES-256 in base64),
  *             metadata (object of strings), custom_time (true: the time of the upload; for lifecycle rules),
  *             predefined_acl, temporary_hold, event_based_hold, retention_mode "Unlocked" | "Locked",
@@ -30,8 +30,8 @@
 /* What a request is authorised with. */
 enum gcs_auth {
     GCS_AUTH_CREDENTIALS, /* google_credentials: what is named, else as Google's clients find them */
-    /* Nothing: without a credentials_ref an emulator gets none, and no other endpoint without TLS either
-     * unless GOOGLE_APPLICATION_CREDENTIALS is set: the machine's own token isn't sent in clear. */
+    /* Nothing: without credentials that are named an emulator gets none, and no other endpoint without TLS
+     * either unless GOOGLE_APPLICATION_CREDENTIALS is set: the machine's own token isn't sent in clear. */
     GCS_AUTH_NONE,
 };
 
@@ -41,7 +41,7 @@ struct gcs_config {
     bool google; /* the endpoint is one of Google's own */
     enum gcs_auth auth;
     /* strings below point into the location's config */
-    const char *bucket, *ca_file, *user_project, *credentials_ref;
+    const char *bucket, *ca_file, *user_project, *credentials_ref, *service_account_json;
     const char *storage_class, *kms_key_name, *encryption_key_ref, *predefined_acl, *retention_mode;
     const json_t *metadata;
     int64_t retention_days;

@@ -30,6 +30,11 @@ static bool is_kms_key(const char *text)
            strstr(text, "/cryptoKeys/");
 }
 
+static bool is_json_object(const char *text)
+{
+    return text[strspn(text, " \t\r\n")] == '{';
+}
+
 #define AT(field) offsetof(struct gcs_members, field)
 
 static const struct object_member members[] = {
@@ -63,6 +68,13 @@ static const struct object_member members[] = {
      .kind = OBJECT_MEMBER_TEXT,
      .offset = AT(credentials_ref),
      .may_be = "the name of a secret, such as \"file:/run/secrets/key.json\""},
+    {.name = "service_account_json",
+     .kind = OBJECT_MEMBER_RAW,
+     .offset = AT(service_account_json),
+     .may_be = "the text of a key file, which is a JSON object, as a string",
+     .max = 65536,
+     .is_valid = is_json_object,
+     .sealed = true},
     {.name = "storage_class",
      .kind = OBJECT_MEMBER_TEXT,
      .offset = AT(storage_class),

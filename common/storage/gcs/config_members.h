@@ -7,6 +7,7 @@
 /* NULL, 0 and SAID_NOT: storage_config doesn't say it. Strings point into storage_config. */
 struct gcs_members {
     const char *bucket, *prefix, *endpoint, *ca_file, *user_project, *credentials_ref;
+    const char *service_account_json;
     const char *storage_class, *kms_key_name, *encryption_key_ref, *predefined_acl, *retention_mode;
     const json_t *metadata;
     enum object_said custom_time, temporary_hold, event_based_hold, read_back;

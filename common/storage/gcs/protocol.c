@@ -62,6 +62,7 @@ struct google_credentials_ask gcs_credentials_ask(const struct gcs_session *sess
                 config->retention_mode;
     return (struct google_credentials_ask){
         .credentials_ref = session->base.credentials_ref,
+        .text = session->base.credentials_ref ? NULL : config->service_account_json,
         .scope = full ? GOOGLE_SCOPE_FULL_CONTROL : GOOGLE_SCOPE_READ_WRITE,
     };
 }

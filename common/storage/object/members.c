@@ -118,6 +118,16 @@ static bool read_map(const struct object_member *member, const json_t *value, co
     return true;
 }
 
+static bool read_raw(const struct object_member *member, const json_t *value, const char **out)
+{
+    const char *text = json_string_value(value);
+    if (text == NULL || *text == '\0' || strlen(text) != json_string_length(value) ||
+        json_string_length(value) > (size_t)member->max || (member->is_valid && !member->is_valid(text)))
+        return false;
+    *out = text;
+    return true;
+}
+
 static bool read_member(const struct object_member *member, const json_t *value, void *out)
 {
     void *at = (char *)out + member->offset;
@@ -132,6 +142,8 @@ static bool read_member(const struct object_member *member, const json_t *value,
         return read_number(member, value, at);
     case OBJECT_MEMBER_MAP:
         return read_map(member, value, at);
+    case OBJECT_MEMBER_RAW:
+        return read_raw(member, value, at);
     }
     return false;
 }

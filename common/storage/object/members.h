@@ -21,6 +21,7 @@ enum object_member_kind {
     OBJECT_MEMBER_NUMBER, /* int64_t */
     OBJECT_MEMBER_SIZE,   /* int64_t: a number, or "64MiB" */
     OBJECT_MEMBER_MAP,    /* const json_t *: an object of strings */
+    OBJECT_MEMBER_RAW,    /* const char *: text as it is, lines and all; max: bytes */
 };
 
 struct object_member {

@@ -80,6 +80,7 @@ static void literal_secrets_are_refused(void **state)
         {"{\"sas_token\": \"hunter2\"}", "\"sas_token\""},
         {"{\"connection_string\": \"hunter2\"}", "\"connection_string\""},
         {"{\"session_token\": \"hunter2\"}", "\"session_token\""},
+        {"{\"service_account_json\": \"{}\"}", "\"service_account_json\""},
         {"{\"private_key\": \"hunter2\"}", "\"private_key\""},
         {"{\"api_key\": \"hunter2\"}", "\"api_key\""},
         {"{\"client_secret\": \"hunter2\"}", "\"client_secret\""},

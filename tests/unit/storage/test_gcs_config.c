@@ -59,6 +59,8 @@ static void endpoints_and_what_they_are_given(void **state)
          "http://127.0.0.1:9023", false, false, GCS_AUTH_CREDENTIALS},
         {"{" BUCKET ", \"endpoint\": \"http://127.0.0.1:9023\"}", NULL, NULL, "file:/key.json",
          "http://127.0.0.1:9023", false, false, GCS_AUTH_CREDENTIALS},
+        {"{" BUCKET ", \"endpoint\": \"http://h\", \"service_account_json\": \"\\n{\\n}\"}", NULL, NULL, NULL,
+         "http://h", false, false, GCS_AUTH_CREDENTIALS},
         {"{" BUCKET ", \"endpoint\": \"http://[::1]:9023\", \"credentials_ref\": \"env:KEY\"}", NULL, NULL,
          NULL, "http://[::1]:9023", false, false, GCS_AUTH_CREDENTIALS},
         /* the emulator's variable, where nothing else is said */
@@ -170,6 +172,9 @@ static void what_is_refused(void **state)
         {"{" BUCKET ", \"endpoint\": \"https://u:p@h\"}", "\"endpoint\" must be"},
         {"{" BUCKET ", \"prefix\": \"a/../b\"}", "\"prefix\" must be"},
         {"{" BUCKET ", \"storage_class\": \"nearline\"}", "\"NEARLINE\""},
+        {"{" BUCKET ", \"service_account_json\": \"secret\"}", "\"service_account_json\" must be"},
+        {"{" BUCKET ", \"service_account_json\": {\"a\": 1}}", "\"service_account_json\" must be"},
+        {"{" BUCKET ", \"service_account_json\": \"{}\", \"credentials_ref\": \"env:X\"}", "keep one"},
         {"{" BUCKET ", \"kms_key_name\": \"k\"}", "\"projects/PROJECT/"},
         {"{" BUCKET ", \"user_project\": \"a b\"}", "\"user_project\" must be"},
         {"{" BUCKET ", \"custom_time\": \"now\"}", "\"custom_time\" must be true or false"},

@@ -216,21 +216,34 @@ static void damaged_bytes_are_refused_by_the_store(void **state)
     }
 }
 
-/* The store says that it has other bytes than were sent. */
+/* Answers to these operations tell another checksum, or size, than the object has. */
+static void lie(const struct artifact *a, const char *operations, const char *what)
+{
+    char crc32c[GCS_CRC32C_SIZE], rule[600];
+    gcs_crc32c_write(part_crc32c(0, a->data, a->size), crc32c);
+    snprintf(
+        rule, sizeof rule,
+        "{\"match\": {\"operation\": [%s], \"count\": 0}, \"action\": {\"type\": \"alter\", \"replace\": "
+        "{\"%s\": \"%s\"}}}",
+        operations, strcmp(what, "size") == 0 ? "\\\"size\\\": \\\"" : crc32c,
+        strcmp(what, "size") == 0 ? "\\\"size\\\": \\\"9" : "AAAAAA==");
+    fake_rule(rule);
+}
+
+#define WRITES "\"InsertMultipart\", \"UploadChunk\""
+
+/* The store says that it has other bytes than were sent, and says so again. */
 static void a_wrong_object_of_ours_is_deleted(void **state)
 {
     (void)state;
-    for (int large = 0; large < 2; large++) {
-        struct artifact a = artifact_make(large ? 3 * UNIT + 7 : 1000, 4);
-        struct put_run run = {.artifact = &a, .members = GCS_RESUMABLE ", \"read_back\": false"};
+    static const char *const lies[] = {"size", "crc32c"};
+    for (int i = 0; i < 4; i++) {
+        struct artifact a = artifact_make(i / 2 ? 3 * UNIT + 7 : 1000, 4);
+        struct put_run run = {.artifact = &a,
+                              .members = "\"bucket\": \"versioned\", \"credentials_ref\": \"env:" GCS_SECRET
+                                         "\", \"multipart_threshold\": 262144"};
         fake_reset();
-        fake_tell("POST", "/settings", "{\"buckets\": [{\"name\": \"bucket\", \"versioning\": true}]}");
-        /* whatever is said of the object's checksum is altered */
-        fake_rule(
-            "{\"match\": {\"operation\": [\"InsertMultipart\", \"UploadChunk\"], \"count\": 0}, \"action\": "
-            "{\"type\": \"alter\", \"replace\": {\"\\\"crc32c\\\": \\\"\": \"\\\"crc32c\\\": \\\"AAAA\"}}}");
-        fake_rule("{\"match\": {\"operation\": \"GetObject\", \"nth\": 1, \"count\": 0}, \"action\": "
-                  "{\"type\": \"alter\", \"replace\": {\"\\\"size\\\": \\\"\": \"\\\"size\\\": \\\"9\"}}}");
+        lie(&a, WRITES ", \"GetObject\"", lies[i % 2]);
         gcs_run(&run);
         expect_run(&run, ERROR_CORRUPT, true, "it is removed");
         expect_run(&run, ERROR_CORRUPT, true, a.sha256);
@@ -242,19 +255,23 @@ static void a_wrong_object_of_ours_is_deleted(void **state)
     }
 }
 
+/* ... and then says that they are as they should be; or doesn't tell at first. */
 static void an_answer_that_proves_nothing_is_confirmed(void **state)
 {
     (void)state;
-    for (int large = 0; large < 2; large++) {
-        struct artifact a = artifact_make(large ? 3 * UNIT + 7 : 1000, 4);
+    static const char *const lies[] = {"size", "crc32c", NULL};
+    for (int i = 0; i < 6; i++) {
+        struct artifact a = artifact_make(i / 3 ? 3 * UNIT + 7 : 1000, 4);
         struct put_run run = {.artifact = &a};
         fake_reset();
-        fake_rule(
-            "{\"match\": {\"operation\": [\"InsertMultipart\", \"UploadChunk\"], \"count\": 0}, \"action\": "
-            "{\"type\": \"alter\", \"replace\": {\"crc32c\": \"other\"}}}");
+        if (lies[i % 3])
+            lie(&a, WRITES, lies[i % 3]);
+        else
+            fake_rule("{\"match\": {\"operation\": [\"InsertMultipart\", \"UploadChunk\"], \"count\": 0}, "
+                      "\"action\": {\"type\": \"alter\", \"replace\": {\"crc32c\": \"other\"}}}");
         gcs_run(&run);
         expect_stored(&run);
-        assert_int_equal(fake_count("GetObject"), large ? 2 : 1);
+        assert_int_equal(fake_count("GetObject"), i / 3 ? 2 : 1);
         free(run.saved);
         artifact_free(&a);
     }
@@ -280,6 +297,30 @@ static void a_token_that_ends_is_fetched_anew_once(void **state)
     o = run_stat_in(world, KEY);
     assert_int_equal(o.err.code, 0);
     world_close(world);
+    artifact_free(&a);
+}
+
+/* They stand in the configuration itself, which was encrypted. */
+static void sealed_credentials(void **state)
+{
+    (void)state;
+    struct artifact a = artifact_make(1000, 3);
+    struct put_run run = {
+        .artifact = &a,
+        .members =
+            "\"bucket\": \"bucket\", \"service_account_json\": \"{\\n\\\"access_token\\\": \\\"fake-token\\\"}\""};
+    unsetenv(GCS_SECRET);
+    gcs_run(&run);
+    expect_stored(&run);
+    fake_reset();
+    run = (struct put_run){
+        .artifact = &a,
+        .members =
+            "\"bucket\": \"bucket\", \"service_account_json\": \"{\\\"type\\\": \\\"service_account\\\", "
+            "\\\"private_key\\\": \\\"hidden\\\"}\""};
+    gcs_run(&run);
+    expect_run(&run, ERROR_INPUT, false, "the sealed credentials");
+    assert_null(strstr(run.err.message, "hidden"));
     artifact_free(&a);
 }
 
@@ -332,6 +373,7 @@ int main(void)
         cmocka_unit_test_setup(a_wrong_object_of_ours_is_deleted, setup),
         cmocka_unit_test_setup(an_answer_that_proves_nothing_is_confirmed, setup),
         cmocka_unit_test_setup(a_token_that_ends_is_fetched_anew_once, setup),
+        cmocka_unit_test_setup(sealed_credentials, setup),
         cmocka_unit_test_setup(a_key_that_may_only_write, setup),
         cmocka_unit_test_setup(an_emulator_gets_no_credentials, setup),
     };
