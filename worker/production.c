@@ -172,6 +172,7 @@ void production_start(struct worker *w, const struct row_judged *row, struct sha
                                            .staging_dir = s->staging_dir,
                                            .backup_id = p->backup_id,
                                            .fence = p->fence,
+                                           .md5 = storage_driver_any_can(row->storage_types, STORAGE_CAP_MD5),
                                            .done = on_produced,
                                            .data = p};
     if (row->artifact_takes > ROWS_POISON_TAKES) {

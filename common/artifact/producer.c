@@ -645,6 +645,8 @@ int producer_start(struct producer_request *request, struct producer **ret_produ
         free(p);
         return error_set(err, ERROR_SYSTEM, true, "out of memory");
     }
+    if (request->md5)
+        (void)part_digester_want_md5(digester); /* without it, it is made while a copy is sent */
     p->drain.digester = digester;
     if (kind != SOURCE_FILE) {
         rc = child_command_init(&p->command, source, request->pg_dump, request->tar,

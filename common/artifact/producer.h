@@ -1,6 +1,7 @@
 /*
  * Produces one artifact: source -> gzip -> staging file, digests of the compressed bytes in the same pass:
- * SHA-256 of the whole, SHA-256 and CRC32C of each part (staging.h).
+ * SHA-256 of the whole, SHA-256, CRC32C and CRC-64 of each part (staging.h), MD5 of the whole where one of
+ * the copies wants it.
  *
  * The staged file appears under its name only when the source ended well (child exit status 0; for pg_dump
  * the trailer is there too), everything is written and fsynced; otherwise nothing is left. The child runs in
@@ -13,6 +14,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -42,6 +44,7 @@ struct producer_request {
     const char *staging_dir;
     int64_t backup_id;
     int64_t fence;
+    bool md5; /* of the whole is made too (part_digests.h) */
     /* bounds, 0 = default */
     int64_t kill_grace_ms; /* from SIGTERM to SIGKILL: 2 s */
     int64_t pipe_grace_ms; /* for others that hold the output open after the child's end: 5 s */

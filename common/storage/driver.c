@@ -67,6 +67,21 @@ int storage_driver_find(const char *storage_type, const struct storage_driver **
     return unknown_type(storage_type, err);
 }
 
+bool storage_driver_any_can(const char *storage_types, enum storage_capability capability)
+{
+    const char *at = storage_types;
+    while (at && *at) {
+        char type[64];
+        size_t n = strcspn(at, ",");
+        const struct storage_driver *driver;
+        snprintf(type, sizeof type, "%.*s", (int)n, at);
+        if (storage_driver_find(type, &driver, NULL) == 0 && (driver->capabilities & capability))
+            return true;
+        at += n + (at[n] == ',');
+    }
+    return false;
+}
+
 void storage_op_cancel(struct storage_op *op)
 {
     op->driver->op_cancel(op);

@@ -34,6 +34,7 @@ enum storage_capability {
     STORAGE_CAP_LIST = 1 << 3,        /* list_start: objects and open uploads */
     STORAGE_CAP_ACCESS = 1 << 4,      /* needs storage_location.access: network, credentials */
     STORAGE_CAP_EXPIRE = 1 << 5, /* the store drops uploads that never end by itself; none can be aborted */
+    STORAGE_CAP_MD5 = 1 << 6,    /* wants the whole's MD5: cheaper in the staging pass than at each copy */
 };
 
 /* Where: a configured destination, or what a row says of itself. */
@@ -183,6 +184,10 @@ void storage_op_cancel(struct storage_op *op);
 /* The driver of a storage type. ERROR_INPUT for an unknown type (the message lists the known ones). */
 int storage_driver_find(const char *storage_type, const struct storage_driver **ret_driver,
                         struct error *err);
+
+/* Whether one of these types (separated by ',', NULL = none; unknown ones are passed over) has a driver with
+ * that capability. */
+bool storage_driver_any_can(const char *storage_types, enum storage_capability capability);
 
 /* For tests and benchmarks: the next finds of this driver's types give it instead. NULL undoes it. */
 void storage_driver_override(const struct storage_driver *driver);

@@ -88,6 +88,7 @@ enum taken_column {
     T_SOURCE_ARGV,
     T_ARTIFACT_ATTEMPTS,
     T_ARTIFACT_TAKES,
+    T_STORAGE_TYPES,
     N_TAKEN_COLUMNS,
 };
 
@@ -178,6 +179,7 @@ int rows_read_judged(const PGresult *r, int row, struct row_judged *ret, struct 
                    .source_argv = pg_text(r, row, T_SOURCE_ARGV)},
         .artifact_attempts = pg_int(r, row, T_ARTIFACT_ATTEMPTS, 0),
         .artifact_takes = pg_int(r, row, T_ARTIFACT_TAKES, 0),
+        .storage_types = pg_text(r, row, T_STORAGE_TYPES),
     };
     return 0;
 }

@@ -62,6 +62,7 @@ struct row_judged {
     /* ROW_PRODUCE */
     struct source source;
     int64_t artifact_attempts, artifact_takes;
+    const char *storage_types; /* of all the backup's copies, separated by ',' */
 };
 
 /* ids: an array literal of row ids, sorted; producing: one of the backups that this worker is producing. The

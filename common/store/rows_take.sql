@@ -118,7 +118,9 @@ SELECT j.wanted,
            ELSE greatest(0, 1000 * extract(epoch FROM clock_timestamp() - j.waiting_since))::bigint END,
        s.db_type, s.host, s.port, s.username, s.database_name, s.password_ref, s.password_encrypted, s.source_path,
        s.source_argv,
-       p.artifact_attempts, p.artifact_takes
+       p.artifact_attempts, p.artifact_takes,
+       CASE j.final WHEN 'produce' THEN (
+           SELECT string_agg(DISTINCT d.storage_type, ',') FROM backup_destinations d WHERE d.backup_id = j.backup_id) END
 FROM chosen j
 FULL JOIN taken t ON t.id = j.id
 FULL JOIN producing p ON p.row_id = j.id

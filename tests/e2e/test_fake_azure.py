@@ -10,10 +10,12 @@ from email.utils import formatdate
 
 import pytest
 
+from fakes.shared_key import sign
 from harness import azure_sdk
 from harness.azure_endpoint import AzureEndpoint
 from harness.azure_sdk import AzureError, in_seconds
 from harness.fakes import FakeAzure
+from harness.raw_http import connect, read_answer, request_bytes, send
 
 MIB = 1 << 20
 BLOCK_BLOB = {"x-ms-blob-type": "BlockBlob"}
@@ -305,9 +307,6 @@ def test_clock(server, fake):
 
 def test_tampering(server, fake):
     """Everything that is signed counts."""
-    from fakes.shared_key import sign
-    from harness.raw_http import send
-
     url = f"{fake.url}/container/k?comp=tier"
     signed = sign("PUT", url, fake.account, fake.key, b"", {"x-ms-access-tier": "Hot", "Content-Type": "a/b"})
     fake.client().put("container", "k", b"1")
@@ -456,6 +455,16 @@ def test_uncommitted_blocks_go(server, fake):
     assert server.state()["bytes_held"] == 0
 
 
+def test_versions_are_kept(server, fake):
+    client = fake.client()
+    for body in (b"one", b"two"):
+        client.put("versioned", "k", body)
+    client.delete("versioned", "k")
+    older = server.state()["older_versions"]
+    assert [o["sha256"] for o in older] == [hashlib.sha256(body).hexdigest() for body in (b"one", b"two")]
+    assert server.objects("versioned") == {} and server.state()["bytes_held"] == 6
+
+
 def test_exists_may_be_412(server, fake):
     server.change(exists_status=412)
     create = {**BLOCK_BLOB, "If-None-Match": "*"}
@@ -480,6 +489,17 @@ def test_rules(server, fake):
     assert server.objects()["a"]["size"] == 1  # done, though nobody was told
     server.rule({"type": "alter", "headers": {"x-ms-request-id": None}}, {"operation": "GetBlobProperties"})
     assert fake.raw("HEAD", "/container/a").headers["x-ms-request-id"] is None
+
+
+def test_errors_are_held_as_well(server, fake):
+    server.rule("hold", {"operation": "GetBlobProperties"})
+    url = f"{fake.url}/container/k"
+    with connect(url) as sock:
+        sock.sendall(request_bytes("HEAD", url, sign("HEAD", url, fake.account, fake.key)))
+        server.wait_holding()
+        assert server.last("GetBlobProperties")["ended"] is None
+        server.release()
+        assert read_answer(sock, "HEAD").status == 404
 
 
 @pytest.mark.parametrize("reset", [False, True])

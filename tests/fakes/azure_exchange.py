@@ -94,7 +94,6 @@ class Exchange(exchange.Exchange):
             call = Call(self.request, self.grant, self._container(), self.key, blob, expected, self.server.now())
             response = getattr(self.server.operations, METHODS[self.operation])(call)
             self.stored = self.operation in CONTENT
-        self.pause("answer")
         return response
 
     # -- answers

@@ -63,11 +63,11 @@ class BlockBlob(Content):
 
 
 class Container:
-    def __init__(self, account, name, immutable=False):
+    def __init__(self, account, name, immutable=False, versioning=False):
         self.account = account
         self.name = name
         self.immutable = immutable  # version-level immutability: policies and holds can be set
-        self.keeps_older = False
+        self.keeps_older = versioning  # what is written over or deleted
         self.objects = {}
         self.older = []
         self.created = time.time()
@@ -86,6 +86,9 @@ class AzureStore(Store):
         before = container.objects.get(made.key)
         if before is not None:
             made.created = before.created
+        if before is not None and container.keeps_older:
+            container.older.append(before)
+        elif before is not None:
             before.drop(keep)
         container.objects[made.key] = made
         self.forget_blocks(container, made.key, keep)

@@ -224,8 +224,7 @@ class Operations:
         call.grant.need("d")
         made = self._found(call)
         made.attributes.immutability.check(call.now)
-        del call.container.objects[call.key]
-        made.drop()
+        self.store.hide(call.container, call.key)
         self.store.forget_blocks(call.container, call.key)
         return Response(202, headers={"x-ms-delete-type-permanent": "true"})
 

@@ -26,7 +26,12 @@ class AzureSettings(Settings):
         "accounts": [{"name": "fakeaccount", "keys": ["ZmFrZSBhY2NvdW50IGtleSB0aGF0IG9wZW5zIG5vdGhpbmcgZWxzZQ=="]}],
         "tokens": [{"token": "fake-token", "name": "fake-token"}],
         "accept_issued": False,
-        "containers": [{"name": "container"}, {"name": "other"}, {"name": "immutable", "immutable": True}],
+        "containers": [
+            {"name": "container"},
+            {"name": "other"},
+            {"name": "immutable", "immutable": True},
+            {"name": "versioned", "versioning": True},
+        ],
         "tenant": "00000000-fa4e-fa4e-fa4e-000000000000",
         "host_suffixes": ["blob.localhost", "blob.test"],
         "bearer_over_http": False,
@@ -57,7 +62,7 @@ class FakeAzure(StoreService):
         for text in self.settings.containers:
             account = text.get("account", self.settings.accounts[0]["name"])
             if (account, text["name"]) not in self.store.buckets:
-                made = Container(account, text["name"], text.get("immutable", False))
+                made = Container(**{"account": account, **text})
                 made.etag = self.store.etag()
                 self.store.buckets[account, text["name"]] = made
 

@@ -92,6 +92,7 @@ class Exchange(Answers):
         try:
             response = self._guarded()
             self._finish_body()
+            self.pause("answer")
             self._deliver(response)
             how = "answered"
             return not self.close

@@ -138,7 +138,6 @@ class Exchange(exchange.Exchange):
                     session.claim(self)
             response = getattr(operations, METHODS[self.operation])(call)
             self.stored = True
-        self.pause("answer")
         return response
 
     # -- a chunk of a resumable upload
@@ -162,7 +161,6 @@ class Exchange(exchange.Exchange):
         else:
             with self.server.store.lock:
                 response = self._after_chunk(call, session, chunk)
-        self.pause("answer")
         return response
 
     def _after_chunk(self, call, session, chunk):

@@ -148,7 +148,6 @@ class Exchange(exchange.Exchange):
             with self.server.store.lock:
                 response = getattr(self.server.operations, METHODS[self.operation])(call)
                 self.stored = self.operation in ("PutObject", "UploadPart")
-        self.pause("answer")
         return response
 
     # -- answers

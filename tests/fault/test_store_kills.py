@@ -93,6 +93,7 @@ def test_kills(bm, store):
         found = objects[row["file_path"]]
         assert (found["size"], found["sha256"]) == (row["file_size"], row["checksum"]), (row, found)
         assert row["checksum"] == row["artifact_sha256"] and row["resume_state"] is None, row
+        store.assert_of_one_upload(found)
     some = rng.choice(rows)
     assert hashlib.sha256(store.fake.content(some["file_path"], store.versioned)).hexdigest() == some["checksum"]
     assert not store.fake.state()["older_versions"]  # nothing was ever written over

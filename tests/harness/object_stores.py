@@ -120,6 +120,10 @@ class ObjectStore:
         assert hashlib.sha256(self.fake.content(row["file_path"])).hexdigest() == row["checksum"], row
         metadata = self.metadata(row["file_path"])
         assert (metadata["sha256"], metadata["backup-id"]) == (row["checksum"], str(row["backup_id"])), metadata
+        self.assert_of_one_upload(self.fake.objects()[row["file_path"]])
+
+    def assert_of_one_upload(self, found):
+        """What a description tells of how the object was made."""
 
     def open_uploads(self):
         """What the store still holds of large uploads that weren't ended, and what the driver should have taken away."""
@@ -176,6 +180,7 @@ class AzureStore(ObjectStore):
     types = ("azure_blob",)
     usual = "azure_blob"
     container = "container"
+    versioned = "versioned"
     small, part, final = "PutBlob", "PutBlock", "PutBlockList"
     begin = "GetBlobProperties"  # blocks need nothing begun: a look at what stands there is the first that is asked
     writes = ["PutBlob", "PutBlock"]
@@ -213,6 +218,11 @@ class AzureStore(ObjectStore):
         """Azure's names have no hyphen."""
         found = {n.lower(): v for n, v in self.fake.objects()[key]["metadata"].items()}
         return {**found, "backup-id": found["backupid"]}
+
+    def assert_of_one_upload(self, found):
+        """Blocks of one upload, each once: by what their ids begin with."""
+        ids = [base64.b64decode(block["id"]) for block in found["blocks"] or ()]
+        assert len({id[:16] for id in ids}) <= 1 and len(ids) == len(set(ids)), found
 
     def open_uploads(self):
         """Azure has no way to take uncommitted blocks away, but to write a blob in their place; it drops them after a

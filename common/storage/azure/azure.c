@@ -26,7 +26,7 @@ const struct storage_driver storage_azure = {
     .name = "azure",
     .storage_types = storage_types,
     .capabilities = STORAGE_CAP_RESUME | STORAGE_CAP_CREATE_ONLY | STORAGE_CAP_LIST | STORAGE_CAP_ACCESS |
-                    STORAGE_CAP_EXPIRE,
+                    STORAGE_CAP_EXPIRE | STORAGE_CAP_MD5,
     .check = check,
     .identify = identify,
     .put_start = azure_put_start,

@@ -40,13 +40,15 @@ void azure_block_id(const char *session, uint32_t number, uint32_t crc32c, char 
 
 bool azure_block_id_parse(const char *id, const char *session, uint32_t *ret_number, uint32_t *ret_crc32c)
 {
-    struct block_id found, own;
+    struct block_id found;
+    char again[AZURE_BLOCK_ID_SIZE];
     if (strlen(id) != AZURE_BLOCK_ID_SIZE - 1 ||
         EVP_DecodeBlock((unsigned char *)&found, (const unsigned char *)id, AZURE_BLOCK_ID_SIZE - 1) !=
             sizeof found)
         return false;
-    session_bytes(session, own.session);
-    if (memcmp(found.session, own.session, sizeof own.session) != 0)
+    /* libcrypto overlooks blanks and padding: the name itself must be the one that we give */
+    azure_block_id(session, be32toh(found.number), be32toh(found.crc32c), again);
+    if (strcmp(again, id) != 0)
         return false;
     *ret_number = be32toh(found.number);
     *ret_crc32c = be32toh(found.crc32c);

@@ -160,6 +160,7 @@ static char *unzipped(const struct run *run, size_t *ret_n)
     struct part_digests *parts = staging_open_parts(staging, 12, 3, run->result.size, run->result.sha256);
     assert_non_null(parts);
     assert_int_equal(parts->total, run->result.size);
+    assert_int_equal(parts->has_md5, run->request.md5);
     part_digests_free(parts);
     assert_int_equal(staging_open(staging, 12, 3, run->result.size, &fd, &err), 0);
     unsigned char *zipped = malloc(run->result.size);

@@ -14,7 +14,7 @@ static bool can_mount;
 static void a_command_is_staged(void **state)
 {
     (void)state;
-    struct run run = {0};
+    struct run run = {.request = {.md5 = true}};
     produce_script(&run, "echo hello; echo to stderr >&2; echo world >/dev/stdout; echo x >/dev/stderr");
     assert_unzips_to(&run, "hello\nworld\n");
 }
