@@ -14,6 +14,7 @@ import dispatch  # noqa: E402
 import idle  # noqa: E402
 import stores  # noqa: E402
 import uploads  # noqa: E402
+from clients import STORES  # noqa: E402
 from lab import REPOSITORY, Lab  # noqa: E402
 
 
@@ -62,6 +63,8 @@ def arguments():
     parser.add_argument("--small-files", type=int, default=5000, help="files of 64 KiB")
     parser.add_argument("--uploads", type=lambda text: text.split(","), default=",".join(uploads.PARTS),
                         help="parts of the upload benchmark")  # fmt: skip
+    parser.add_argument("--to", type=lambda text: text.split(","), default=",".join(STORES),
+                        help="stores of uploads and stores")  # fmt: skip
     parser.add_argument("--upload-mib", type=int, default=1024, help="size of the uploaded file")
     parser.add_argument("--upload-files", type=int, default=2000, help="uploaded files of 64 KiB")
     parser.add_argument("--no-peer", action="store_true", help="without BullMQ, curl and rclone")

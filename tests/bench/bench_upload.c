@@ -1,10 +1,11 @@
 /*
- * bench_upload digest DIR FILE...
+ * bench_upload digest DIR [--md5] FILE...
  * bench_upload put DIR [--type TYPE] [--config JSON] [--at-once N] [--no-part-digests] PREFIX FILE...
  *
  * Uploads by the driver of a storage type, N at once on one loop, as a worker does them: what a worker knows
  * of a staged artifact (its SHA-256, and the digests of its parts in a file beside it) is there before.
- * `digest` makes it in DIR and prints what that cost; `put` only loads it. Resume state is taken and
+ * `digest` makes it in DIR and prints what that cost (--md5: with the MD5 of the whole, as where one of the
+ * destinations keeps it); `put` only loads it. Resume state is taken and
  * acknowledged from the loop, not written anywhere. Keys are PREFIX and the file's name; credentials by
  * reference, env:BENCH_CREDENTIALS.
  */
@@ -71,14 +72,14 @@ static void write_sha256(int dir, const char *name, const char *sha256)
 }
 
 /* Adds to *cpu what reading and digesting took; the files beside are small, but many. */
-static uint64_t digest_file(int dir, const char *path, double *cpu)
+static uint64_t digest_file(int dir, const char *path, bool md5, double *cpu)
 {
     static char piece[PIECE];
     uint64_t size;
     int fd = open_source(path, &size);
     double start = cpu_seconds();
     struct part_digester *digester = part_digester_new();
-    if (digester == NULL)
+    if (digester == NULL || (md5 && !part_digester_want_md5(digester)))
         die("part_digester_new", NULL);
     ssize_t n;
     while ((n = read(fd, piece, sizeof piece)) > 0)
@@ -104,8 +105,9 @@ static void digest_files(int dir, char **files)
 {
     uint64_t bytes = 0;
     double cpu = 0;
-    for (; *files; files++)
-        bytes += digest_file(dir, *files, &cpu);
+    bool md5 = strcmp(*files, "--md5") == 0;
+    for (files += md5; *files; files++)
+        bytes += digest_file(dir, *files, md5, &cpu);
     printf("{\"cpu\": %.4f, \"bytes\": %" PRIu64 "}\n", cpu, bytes);
 }
 
@@ -282,7 +284,8 @@ int main(int argc, char **argv)
 {
     int dir = argc > 3 ? open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (dir < 0) {
-        fprintf(stderr, "usage: bench_upload digest DIR FILE... | put DIR [OPTIONS] PREFIX FILE...\n");
+        fprintf(stderr,
+                "usage: bench_upload digest DIR [--md5] FILE... | put DIR [OPTIONS] PREFIX FILE...\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);

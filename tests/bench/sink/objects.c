@@ -110,15 +110,34 @@ static void drop_upload(struct upload **at)
     free(upload);
 }
 
-uint64_t uploads_begin(const char *path, const char *headers)
+static struct upload *begin(const char *path, const char *headers)
 {
     struct upload *upload = allocate(sizeof *upload);
     upload->path = copy(path);
     snprintf(upload->headers, sizeof upload->headers, "%s", headers);
-    pthread_mutex_lock(&lock);
-    uint64_t id = upload->id = ++last_upload;
+    upload->id = ++last_upload;
     upload->next = uploads;
     uploads = upload;
+    return upload;
+}
+
+uint64_t uploads_begin(const char *path, const char *headers)
+{
+    pthread_mutex_lock(&lock);
+    uint64_t id = begin(path, headers)->id;
+    pthread_mutex_unlock(&lock);
+    return id;
+}
+
+uint64_t uploads_of(const char *path)
+{
+    pthread_mutex_lock(&lock);
+    const struct upload *upload = uploads;
+    while (upload && strcmp(upload->path, path) != 0)
+        upload = upload->next;
+    if (upload == NULL)
+        upload = begin(path, "");
+    uint64_t id = upload->id;
     pthread_mutex_unlock(&lock);
     return id;
 }
@@ -127,6 +146,8 @@ bool uploads_part(uint64_t id, uint32_t number, uint64_t size)
 {
     pthread_mutex_lock(&lock);
     struct upload *upload = *find_upload(id);
+    if (upload && number == 0)
+        number = upload->n_parts + 1;
     bool good = upload && number >= 1 && number <= PARTS_MAX;
     if (good) {
         upload->parts[number - 1] = size;
@@ -136,18 +157,34 @@ bool uploads_part(uint64_t id, uint32_t number, uint64_t size)
     return good;
 }
 
+static uint64_t size_of(const struct upload *upload)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < upload->n_parts; i++)
+        size += upload->parts[i];
+    return size;
+}
+
+bool uploads_size(uint64_t id, uint64_t *ret)
+{
+    pthread_mutex_lock(&lock);
+    const struct upload *upload = *find_upload(id);
+    if (upload)
+        *ret = size_of(upload);
+    pthread_mutex_unlock(&lock);
+    return upload != NULL;
+}
+
 bool uploads_complete(uint64_t id, const char *headers, struct object *ret)
 {
     pthread_mutex_lock(&lock);
     struct upload **at = find_upload(id);
     struct upload *upload = *at;
     if (upload) {
-        *ret = (struct object){0};
-        for (uint32_t i = 0; i < upload->n_parts; i++)
-            ret->size += upload->parts[i];
+        *ret = (struct object){.size = size_of(upload)};
         snprintf(ret->etag, sizeof ret->etag, "%032" PRIx64 "-%u", id, upload->n_parts);
         int n = snprintf(ret->headers, sizeof ret->headers, "%s", upload->headers);
-        if (n > 0 && (size_t)n < sizeof ret->headers)
+        if (n >= 0 && (size_t)n < sizeof ret->headers)
             snprintf(ret->headers + n, sizeof ret->headers - (size_t)n, "%s", headers);
         put(upload->path, ret);
         drop_upload(at);

@@ -1,6 +1,6 @@
 /*
- * What a sink remembers: of objects the size, the ETag and the headers that HEAD gives back; of uploads the
- * sizes of their parts. One mutex; all functions may be called from any thread.
+ * What a sink remembers: of objects the size, the ETag and the headers that HEAD gives back (of GCS: the
+ * resource); of uploads the sizes of their parts. One mutex; all functions may be called from any thread.
  */
 #pragma once
 
@@ -19,11 +19,14 @@ void objects_put(const char *path, const struct object *object);
 bool objects_get(const char *path, struct object *ret); /* false = there is none */
 void objects_delete(const char *path);
 
-/* The id of a new upload of that path, from 1. headers: what CreateMultipartUpload brought. */
+/* The id of a new upload of that path, from 1. headers: what the request that begins it brought. */
 uint64_t uploads_begin(const char *path, const char *headers);
-/* false = no such upload, or a number outside 1..10000. */
+/* The id of the path's open upload, begun if there is none. */
+uint64_t uploads_of(const char *path);
+/* number 0 = the one behind the last. false = no such upload, or a number outside 1..10000. */
 bool uploads_part(uint64_t id, uint32_t number, uint64_t size);
-/* The object is there from now on. headers: what CompleteMultipartUpload brought besides. */
+bool uploads_size(uint64_t id, uint64_t *ret); /* of its parts; false = no such upload */
+/* The object is there from now on. headers: what the request that completes it brought besides. */
 bool uploads_complete(uint64_t id, const char *headers, struct object *ret);
 bool uploads_abort(uint64_t id);
 int uploads_open(void); /* begun, neither completed nor aborted */

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { DROP_PIECE = 1 << 20, WAKE_FOR = 128 * 1024 };
+enum { DROP_PIECE = 1 << 20, WAKE_FOR = 128 * 1024, CHUNK_LINE_MAX = 4096 };
 
 bool wire_open(struct wire *wire, int fd, SSL_CTX *tls)
 {
@@ -122,8 +122,12 @@ bool wire_read_head(struct wire *wire, struct wire_request *request)
         request->headers[request->n_headers++] =
             (struct wire_header){line, colon + 1 + strspn(colon + 1, " \t")};
     }
-    if (wire_header(request, "transfer-encoding"))
-        return false;
+    const char *encoding = wire_header(request, "transfer-encoding");
+    request->chunked = encoding && strcasecmp(encoding, "chunked") == 0;
+    request->tls = wire->ssl != NULL;
+    request->start_size = 0;
+    request->start_room = strcmp(request->method, "POST") == 0 ? WIRE_START_MAX : 0;
+    request->start[0] = '\0';
     const char *length = wire_header(request, "content-length");
     request->body_size = length ? strtoull(length, NULL, 10) : 0;
     const char *expect = wire_header(request, "expect");
@@ -137,24 +141,34 @@ static void wake_for(const struct wire *wire, int bytes)
     setsockopt(wire->fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes);
 }
 
-bool wire_drop_body(struct wire *wire, const struct wire_request *request)
+static void keep_start(struct wire_request *request, const char *bytes, size_t size)
 {
-    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    size_t n = size < request->start_room ? size : request->start_room;
+    memcpy(request->start + request->start_size, bytes, n);
+    request->start_size += n;
+    request->start_room -= n;
+    request->start[request->start_size] = '\0';
+}
+
+static bool drop(struct wire *wire, struct wire_request *request, uint64_t left)
+{
     static _Thread_local char piece[DROP_PIECE];
-    if (request->expects_continue && !wire_write(wire, go_on, sizeof go_on - 1))
-        return false;
-    uint64_t left = request->body_size;
     bool long_body = left > 4 * (uint64_t)WAKE_FOR;
     if (long_body)
         wake_for(wire, WAKE_FOR);
     size_t had = wire->end - wire->start < left ? wire->end - wire->start : (size_t)left;
+    keep_start(request, wire->buffer + wire->start, had);
     wire->start += had;
     left -= had;
     while (left > 0) {
-        size_t want = left < sizeof piece ? (size_t)left : sizeof piece;
-        long n = wire->ssl ? wire_read(wire, piece, want) : recv(wire->fd, piece, want, MSG_TRUNC);
+        bool keep = request->start_room > 0;
+        size_t most = keep ? request->start_room : sizeof piece;
+        size_t want = left < most ? (size_t)left : most;
+        long n = wire->ssl || keep ? wire_read(wire, piece, want) : recv(wire->fd, piece, want, MSG_TRUNC);
         if (n <= 0)
             return false;
+        if (keep)
+            keep_start(request, piece, (size_t)n);
         left -= (uint64_t)n;
         if (long_body && left < 2 * (uint64_t)WAKE_FOR) {
             wake_for(wire, 1);
@@ -162,4 +176,48 @@ bool wire_drop_body(struct wire *wire, const struct wire_request *request)
         }
     }
     return true;
+}
+
+/* Up to CR LF; NULL: the peer has gone, or it is longer than any that frames a chunk. */
+static const char *take_line(struct wire *wire)
+{
+    for (;;) {
+        char *line = wire->buffer + wire->start;
+        char *stop = memmem(line, wire->end - wire->start, "\r\n", 2);
+        if (stop) {
+            *stop = '\0';
+            wire->start += (size_t)(stop - line) + 2;
+            return line;
+        }
+        memmove(wire->buffer, line, wire->end - wire->start);
+        wire->end -= wire->start;
+        wire->start = 0;
+        long n = wire->end < CHUNK_LINE_MAX ? wire_read(wire, wire->buffer + wire->end, CHUNK_LINE_MAX) : -1;
+        if (n <= 0)
+            return NULL;
+        wire->end += (size_t)n;
+    }
+}
+
+static bool drop_chunks(struct wire *wire, struct wire_request *request)
+{
+    uint64_t size;
+    do {
+        const char *line = take_line(wire);
+        if (line == NULL)
+            return false;
+        size = strtoull(line, NULL, 16);
+        if (!drop(wire, request, size) || take_line(wire) == NULL)
+            return false;
+        request->body_size += size;
+    } while (size > 0);
+    return true;
+}
+
+bool wire_drop_body(struct wire *wire, struct wire_request *request)
+{
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    if (request->expects_continue && !wire_write(wire, go_on, sizeof go_on - 1))
+        return false;
+    return request->chunked ? drop_chunks(wire, request) : drop(wire, request, request->body_size);
 }
