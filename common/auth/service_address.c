@@ -4,6 +4,16 @@
 #include <string.h>
 #include <strings.h>
 
+/* What may stand behind a host: nothing, or a port. */
+static bool is_port(const char *text, size_t size)
+{
+    for (size_t i = 1; i < size; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+    }
+    return size == 0 || text[0] == ':';
+}
+
 bool service_address_host(const char *authority, size_t size, char ret[SERVICE_HOST_SIZE])
 {
     const char *host = authority, *end = memchr(authority, ':', size);
@@ -14,7 +24,8 @@ bool service_address_host(const char *authority, size_t size, char ret[SERVICE_H
             return false;
     }
     size_t n = end ? (size_t)(end - host) : size;
-    if (n == 0 || n >= SERVICE_HOST_SIZE)
+    const char *rest = host + n + (host > authority); /* behind ']' */
+    if (n == 0 || n >= SERVICE_HOST_SIZE || !is_port(rest, (size_t)(authority + size - rest)))
         return false;
     memcpy(ret, host, n);
     ret[n] = '\0';

@@ -62,7 +62,9 @@ def test_what_a_blob_carries(bm, store, azure):
     assert all("if-none-match" in e["headers"] for e in azure.log() if e["operation"] in ("PutBlob", "PutBlockList"))
 
 
-@pytest.mark.parametrize("checksum, header", [(None, "x-ms-content-crc64"), ("crc64", "x-ms-content-crc64"), ("md5", "content-md5")])
+@pytest.mark.parametrize(
+    "checksum, header", [(None, "x-ms-content-crc64"), ("crc64", "x-ms-content-crc64"), ("md5", "content-md5")]
+)
 def test_blocks_carry_digests_that_the_store_checks(bm, store, azure, checksum, header):
     store.destination(**IN_BLOCKS, **({"checksum": checksum} if checksum else {}))
     backup = store.backup_of(LARGE)

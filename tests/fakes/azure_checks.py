@@ -245,7 +245,7 @@ class Attributes:
             if name.lower().startswith(METADATA):
                 key = name[len(METADATA) :]
                 if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", key) or key.lower() in map(str.lower, found):
-                    raise StoreError(400, "InvalidMetadata", "The specified metadata is invalid. It has characters that are not permitted.")
+                    raise StoreError(400, "InvalidMetadata", "The specified metadata has characters that are not permitted.")
                 found[key] = value
         if sum(len(n) + len(v) for n, v in found.items()) > METADATA_MAX:
             raise StoreError(400, "MetadataTooLarge", "The metadata specified exceeds the maximum permissible limit.")
