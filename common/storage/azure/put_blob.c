@@ -67,22 +67,10 @@ enum object_put_outcome azure_put_refusal(const struct object_answer *answer)
 
 /* --- Put Blob --- */
 
-static const char *header(const struct object_answer *answer, const char *name)
-{
-    return answer->response->header(answer->response, name);
-}
-
-/* The service tells the MD5 that it made of the bytes it took, not the one that it was told. */
-static enum object_put_outcome taken(const struct azure_put *self, const struct object_answer *answer)
-{
-    const char *made = header(answer, "Content-MD5");
-    return *self->md5 && made && strcmp(made, self->md5) == 0 ? OBJECT_PUT_PROVEN : OBJECT_PUT_OK;
-}
-
 static void on_put(void *data, const struct object_answer *answer, const struct error *err)
 {
     struct object_put *put = data;
-    enum object_put_outcome outcome = err ? azure_put_refusal(answer) : taken(azure_put_of(put), answer);
+    enum object_put_outcome outcome = err ? azure_put_refusal(answer) : OBJECT_PUT_OK;
     struct error own = err ? *err : (struct error){0};
     if (own.code == ERROR_CORRUPT)
         error_context(&own, "'%.300s', SHA-256 %s", put->request->key, put->request->sha256);
@@ -109,6 +97,11 @@ int azure_put_single(struct object_put *put, struct error *err)
 }
 
 /* --- what stands there --- */
+
+static const char *header(const struct object_answer *answer, const char *name)
+{
+    return answer->response->header(answer->response, name);
+}
 
 /* The MD5 that the store keeps of it, against ours. What was just written must have one: it was sent along.
  * Where a customer's key encrypts, the service needs not tell. */
