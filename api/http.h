@@ -119,6 +119,9 @@ void http_accept(struct http_request *request);
  */
 bool http_set_header(struct http_request *request, const char *name, const char *value);
 
+/* http_set_header has been called with that name. */
+bool http_has_header(const struct http_request *request, const char *name);
+
 /* From now on the answer to GET and HEAD, if its status is 200, carries an ETag made of its bytes,
  * If-None-Match is answered with 304, and Cache-Control is "private, no-cache" unless set. Not for streams.
  */

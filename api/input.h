@@ -63,6 +63,9 @@ struct input_value {
 struct input {
     struct input_value values[INPUT_FIELDS_MAX]; /* in the table's order */
     unsigned n_given;
+    /* private: what the values point into */
+    json_t *root;
+    char digits[INPUT_FIELDS_MAX][24];
 };
 
 /* The body, an object (an empty body counts as {}); the query's parameters. Valid until the request has been

@@ -11,7 +11,8 @@
 
 #include "http.h"
 
-/* The reply. 401 carries WWW-Authenticate: Bearer unless set; 429 and 503 Retry-After: 5 unless set. */
+/* The reply. As with problem_send, 401 carries WWW-Authenticate: Bearer unless set; 429 and 503 Retry-After:
+ * 5 unless set. */
 void problem_reply(struct http_request *request, unsigned status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
