@@ -182,7 +182,7 @@ static int run_add(struct cli *cli, const struct arguments *args, struct error *
     if (rc)
         return rc;
     json_object_set_new(user, "username", json_string(args->operands[0]));
-    rc = user_check(user, err);
+    rc = user_check(user, NULL, err);
     if (rc == 0)
         rc = choose_password(cli, args, &password, err);
     if (rc == 0)
@@ -219,7 +219,7 @@ static int change_and_print(struct cli *cli, const struct arguments *args, json_
                             const struct new_password *password, struct error *err)
 {
     json_t *user = NULL;
-    int rc = user_check(changes, err);
+    int rc = user_check(changes, NULL, err);
     if (rc == 0)
         rc = find(cli, args->operands[0], &user, err);
     if (rc == 0)

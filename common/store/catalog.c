@@ -90,6 +90,16 @@ int catalog_add_select(struct pg_request *request, enum catalog_kind kind, const
     return add(request, sql, 2, (const char *const[]){reference, id});
 }
 
+int catalog_add_page(struct pg_request *request, enum catalog_kind kind, int64_t after, int64_t limit)
+{
+    char sql[MAX_SQL], numbers[2][24];
+    snprintf(numbers[0], sizeof numbers[0], "%lld", (long long)after);
+    snprintf(numbers[1], sizeof numbers[1], "%lld", (long long)limit);
+    snprintf(sql, sizeof sql, "%s WHERE t.id > $1::bigint ORDER BY t.id LIMIT $2::bigint",
+             kinds[kind].select);
+    return add(request, sql, 2, (const char *const[]){numbers[0], numbers[1]});
+}
+
 /* Sealed secrets, and those that a row of the specification's application may hold in clear. */
 void catalog_redact(json_t *row)
 {

@@ -40,6 +40,8 @@ int catalog_apply(enum catalog_kind kind, const json_t *current, const json_t *c
  */
 int catalog_add_select(struct pg_request *request, enum catalog_kind kind, const char *reference,
                        int64_t database_id);
+/* Those with an id above `after`, at most `limit`, by id. One statement. */
+int catalog_add_page(struct pg_request *request, enum catalog_kind kind, int64_t after, int64_t limit);
 /* New array of rows; secrets in storage_config are shown as "***" (catalog_redact). */
 json_t *catalog_read_rows(const PGresult *result, enum catalog_kind kind);
 /* Exactly one: ERROR_NOT_FOUND, or ERROR_INPUT when a name is ambiguous (asks for the id). New reference. */

@@ -28,6 +28,19 @@ int token_add_select(struct pg_request *request, const char *reference, int64_t 
     return add(request, sql, 2, (const char *const[]){reference, user});
 }
 
+int token_add_page(struct pg_request *request, int64_t created_by, int64_t after, int64_t limit)
+{
+    char sql[MAX_SQL], numbers[3][24];
+    snprintf(numbers[0], sizeof numbers[0], "%lld", (long long)created_by);
+    snprintf(numbers[1], sizeof numbers[1], "%lld", (long long)after);
+    snprintf(numbers[2], sizeof numbers[2], "%lld", (long long)limit);
+    snprintf(sql, sizeof sql,
+             "%s WHERE ($1::bigint = 0 OR t.created_by = $1::bigint) AND t.id > $2::bigint"
+             " ORDER BY t.id LIMIT $3::bigint",
+             bm_sql_tokens_select);
+    return add(request, sql, 3, (const char *const[]){numbers[0], numbers[1], numbers[2]});
+}
+
 int token_read_one(const PGresult *result, const char *reference, json_t **ret_token, struct error *err)
 {
     if (PQntuples(result) == 0)

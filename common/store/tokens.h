@@ -19,6 +19,8 @@ enum { TOKEN_MAX_DAYS = 3650 };
  * = anybody's. JSON objects: id, name, role, created_by_id, created_by (NULL = command line), created_at,
  * expires_at, last_used_at, revoked_at, is_active. One statement. */
 int token_add_select(struct pg_request *request, const char *reference, int64_t created_by);
+/* Those with an id above `after`, at most `limit`, by id; created_by 0 = anybody's. One statement. */
+int token_add_page(struct pg_request *request, int64_t created_by, int64_t after, int64_t limit);
 /* ERROR_NOT_FOUND. New reference. */
 int token_read_one(const PGresult *result, const char *reference, json_t **ret_token, struct error *err);
 

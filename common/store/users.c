@@ -35,6 +35,16 @@ int user_add_select(struct pg_request *request, const char *reference)
     return add(request, sql, 1, (const char *const[]){reference});
 }
 
+int user_add_page(struct pg_request *request, int64_t after, int64_t limit)
+{
+    char sql[MAX_SQL], numbers[2][24];
+    snprintf(numbers[0], sizeof numbers[0], "%lld", (long long)after);
+    snprintf(numbers[1], sizeof numbers[1], "%lld", (long long)limit);
+    snprintf(sql, sizeof sql, "%s WHERE " IS_PERSON " AND u.id > $1::bigint ORDER BY u.id LIMIT $2::bigint",
+             bm_sql_users_select);
+    return add(request, sql, 2, (const char *const[]){numbers[0], numbers[1]});
+}
+
 json_t *user_read_rows(const PGresult *result)
 {
     return json_rows(result);
@@ -80,19 +90,25 @@ static int check_email(const char *email, struct error *err)
     return 0;
 }
 
-int user_check(const json_t *changes, struct error *err)
+int user_check(const json_t *changes, const char **ret_field, struct error *err)
 {
     const json_t *name = json_object_get(changes, "username"), *email = json_object_get(changes, "email"),
                  *role = json_object_get(changes, "role"), *active = json_object_get(changes, "is_active");
+    const char *field = NULL;
     enum role parsed;
-    int rc = name ? check_username(json_string_value(name), err) : 0;
-    if (rc == 0 && email)
-        rc = check_email(json_string_value(email), err);
-    if (rc == 0 && role && !role_parse(json_string_value(role), &parsed))
-        rc = error_set(err, ERROR_INPUT, false, "role: use viewer, operator or admin");
-    if (rc == 0 && active && !json_is_boolean(active))
-        rc = error_set(err, ERROR_INPUT, false, "is_active: use true or false");
-    return rc;
+    if (name && check_username(json_string_value(name), err))
+        field = "username";
+    else if (email && check_email(json_string_value(email), err))
+        field = "email";
+    else if (role && !role_parse(json_string_value(role), &parsed) &&
+             error_set(err, ERROR_INPUT, false, "role: use viewer, operator or admin"))
+        field = "role";
+    else if (active && !json_is_boolean(active) &&
+             error_set(err, ERROR_INPUT, false, "is_active: use true or false"))
+        field = "is_active";
+    if (field && ret_field)
+        *ret_field = field;
+    return field ? ERROR_INPUT : 0;
 }
 
 /* --- changes --- */

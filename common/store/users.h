@@ -16,6 +16,8 @@
 /* All, or the one that `reference` (id, else name) means, as JSON objects: id, username, email, role,
  * is_active, created_at, updated_at, last_login_at. One statement. */
 int user_add_select(struct pg_request *request, const char *reference);
+/* Those with an id above `after`, at most `limit`, by id. One statement. */
+int user_add_page(struct pg_request *request, int64_t after, int64_t limit);
 json_t *user_read_rows(const PGresult *result);
 /* ERROR_NOT_FOUND. New reference. */
 int user_read_one(const PGresult *result, const char *reference, json_t **ret_user, struct error *err);
