@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "login.h"
 
 #define FILE_CHECK_MS 3000
 #define GRACE_MS 5000
@@ -30,20 +31,32 @@ static void on_last_resort(uv_timer_t *timer)
     uv_stop(timer->loop);
 }
 
-static void release(void *data)
+static void release(struct api *api)
 {
-    struct api *api = data;
     pg_client_close(api->pg, NULL, NULL);
     pg_client_close(api->probe, NULL, NULL);
     redis_client_close(api->redis, NULL, NULL);
+    password_checks_free(api->passwords);
     file_checks_free(api->files);
     http_server_free(api->http);
+    identities_free(api->identities);
+    login_limit_free(api->logins);
     listen_close(&api->listening);
     api->pg = NULL;
     api->probe = NULL;
     api->redis = NULL;
     api->files = NULL;
+    api->passwords = NULL;
+    api->identities = NULL;
+    api->logins = NULL;
     api->http = NULL;
+    cors_deinit(&api->cors);
+}
+
+static void on_idle(void *data)
+{
+    struct router *router = data;
+    release(router->api);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -55,7 +68,7 @@ static void on_signal(uv_signal_t *handle, int number)
     log_info("signal %d: ending", number);
     uv_timer_start(&api->last_resort, on_last_resort, LAST_RESORT_MS, 0);
     uv_unref((uv_handle_t *)&api->last_resort);
-    http_server_drain(api->http, GRACE_MS, release);
+    http_server_drain(api->http, GRACE_MS, on_idle);
     api->listening.fd = -1;
 }
 
@@ -99,17 +112,44 @@ static int connect_clients(struct api *api, struct error *err)
     return rc;
 }
 
+static int prepare_identity(struct api *api, struct error *err)
+{
+    int rc = login_check_settings(api->settings, err);
+    if (rc == 0)
+        rc = identities_new(api->loop, &api->identities, err);
+    if (rc == 0)
+        rc = password_checks_new(api->loop, &api->passwords, err);
+    if (rc == 0 && (api->logins = login_limit_new()) == NULL)
+        rc = error_set(err, ERROR_SYSTEM, false, "out of memory");
+    return rc;
+}
+
+static int serve_http(struct api *api, uv_loop_t *loop, struct error *err)
+{
+    struct http_app app = {.begin = route_begin, .serve = route_serve, .data = &api->router};
+    api->router = (struct router){.routes = api_routes,
+                                  .n_routes = api_n_routes,
+                                  .cors = &api->cors,
+                                  .identify = identity_find,
+                                  .api = api};
+    return http_server_new(loop, api->listening.fd, &app, &http_limits_default, &api->http, err);
+}
+
 int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, struct error *err)
 {
     *api = (struct api){.loop = loop, .settings = settings, .listening = {.fd = -1}};
     find_legacy_base(api);
-    int rc = connect_clients(api, err);
+    int rc = cors_init(settings->cors_origins, &api->cors, err);
+    if (rc == 0)
+        rc = connect_clients(api, err);
+    if (rc == 0)
+        rc = prepare_identity(api, err);
     if (rc == 0)
         rc = file_checks_new(loop, api->legacy_base, FILE_CHECK_MS, &api->files, err);
     if (rc == 0)
         rc = listen_open(settings->listen, &api->listening, err);
     if (rc == 0) {
-        rc = http_server_new(loop, api->listening.fd, api_serve, api, &api->http, err);
+        rc = serve_http(api, loop, err);
         api->listening.fd = -1; /* the server's now */
     }
     if (rc) {
@@ -148,8 +188,8 @@ bool api_run(struct api *api)
     log_info("listening on %s", api->listening.address);
     if (api->listening.exposed)
         log_warn(
-            "%s can be reached from other machines, and nobody is asked who they are: put a reverse proxy "
-            "with access control before it, or listen on 127.0.0.1",
+            "%s can be reached from other machines, and what passes is not encrypted: put a reverse proxy with "
+            "TLS before it, or listen on 127.0.0.1",
             api->listening.address);
     if (uv_run(api->loop, UV_RUN_DEFAULT)) {
         log_warn("a disk still does not answer; ending without it");
@@ -165,10 +205,10 @@ void api_reply_pg_error(struct http_request *request, const struct error *err)
 {
     log_warn("PostgreSQL: %s; the request is answered with an error", err->message);
     if (strcmp(err->native, "42P01") == 0 || strcmp(err->native, "42703") == 0)
-        http_reply_error(request, 503,
-                         "the tables are not there, or older than this program: run backupctl migrate up");
+        problem_reply(request, 503,
+                      "the tables are not there, or older than this program: run backupctl migrate up");
     else if (err->retryable)
-        http_reply_error(request, 503, "PostgreSQL: %s", err->message);
+        problem_reply(request, 503, "PostgreSQL: %s", err->message);
     else
-        http_reply_error(request, 500, "PostgreSQL: %s", err->message);
+        problem_reply(request, 500, "PostgreSQL: %s", err->message);
 }

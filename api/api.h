@@ -6,23 +6,34 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "auth/password.h"
 #include "base/error.h"
 #include "base/settings.h"
+#include "cors.h"
 #include "file_check.h"
 #include "http.h"
+#include "identity.h"
 #include "listen.h"
+#include "login_limit.h"
 #include "loop/pg.h"
 #include "loop/redis.h"
+#include "problem.h"
+#include "route.h"
 
 struct api {
     uv_loop_t *loop;
     const struct settings *settings;
     struct listen_socket listening;
+    struct cors cors;
+    struct router router;
     struct http_server *http;
     struct pg_client *pg;
     struct pg_client *probe; /* /readyz alone: it must not stand in line behind large answers */
     struct redis_client *redis;
     struct file_checks *files;
+    struct identities *identities;
+    struct password_checks *passwords;
+    struct login_limit *logins;
     uv_signal_t terminate, interrupt;
     uv_timer_t last_resort;
     bool ending;
@@ -37,15 +48,12 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
  * answer, its thread can't be waited for. */
 bool api_run(struct api *api);
 
-/* The routes: routes.c. */
-void api_serve(void *data, struct http_request *request, const char *path);
-
 /* GET /healthz: the process lives. GET /readyz: PostgreSQL and Redis answer. */
 void health_live(struct api *api, struct http_request *request);
 void health_ready(struct api *api, struct http_request *request);
 
 /* GET /api/databases/{id}/details */
-void details_get(struct api *api, struct http_request *request, int64_t database_id);
+void details_get(struct api *api, struct http_request *request);
 
 /* Replies to a request that PostgreSQL could not answer, and logs what came in between. */
 void api_reply_pg_error(struct http_request *request, const struct error *err);

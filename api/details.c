@@ -9,6 +9,7 @@
 
 #include "api.h"
 #include "base/log.h"
+#include "input.h"
 #include "store/catalog.h"
 #include "store/json_rows.h"
 
@@ -63,7 +64,7 @@ static void on_rows(void *data, const struct pg_results *results, const struct e
         return;
     }
     if (PQntuples(results->results[0]) == 0) {
-        http_reply_error(d->request, 404, "there is no database %lld", (long long)d->database_id);
+        problem_reply(d->request, 404, "there is no database %lld", (long long)d->database_id);
         free(d);
         return;
     }
@@ -74,40 +75,28 @@ static void on_rows(void *data, const struct pg_results *results, const struct e
         log_error(
             "the rows of database %lld can't be made into JSON: out of memory, or text that is not UTF-8",
             (long long)d->database_id);
-        http_reply_error(d->request, 500, "the rows can't be made into JSON");
+        problem_reply(d->request, 500, "the rows can't be made into JSON");
         json_decref(d->answer);
         free(d);
     }
     json_decref(backups);
 }
 
-/* 0 = not a number from 1 to LIMIT_MAX. */
-static int read_limit(const struct http_request *request)
-{
-    const char *text = http_query(request, "limit");
-    if (text == NULL)
-        return LIMIT_DEFAULT;
-    size_t digits = strspn(text, "0123456789");
-    if (digits == 0 || digits > 6 || text[digits])
-        return 0;
-    int limit = atoi(text);
-    return limit <= LIMIT_MAX ? limit : 0;
-}
-
-void details_get(struct api *api, struct http_request *request, int64_t database_id)
+void details_get(struct api *api, struct http_request *request)
 {
     static const struct pg_statement database = {"api_database", bm_sql_details_database, 1};
     static const struct pg_statement backups = {"api_backups", bm_sql_details_backups, 2};
-    int limit = read_limit(request);
-    if (limit == 0) {
-        http_reply_error(request, 400, "limit must be a whole number from 1 to %d", LIMIT_MAX);
+    static const struct input_field fields[] = {{"limit", INPUT_INTEGER, .min = 1, .max = LIMIT_MAX}};
+    const struct input *input = input_query(request, fields, 1);
+    if (input == NULL)
         return;
-    }
+    int64_t database_id = http_request_id(request, 0);
+    int limit = input->values[0].given ? (int)input->values[0].integer : LIMIT_DEFAULT;
     struct details *d = calloc(1, sizeof *d);
     struct pg_request *question = d ? pg_request_new(api->pg) : NULL;
     if (question == NULL) {
         free(d);
-        http_reply_error(request, 503, "out of memory");
+        problem_reply(request, 503, "out of memory");
         return;
     }
     *d = (struct details){.api = api, .request = request, .database_id = database_id};

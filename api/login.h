@@ -1,6 +1,7 @@
 /* POST /api/login, POST /api/logout, GET /api/me. */
 #pragma once
 
+#include "base/settings.h"
 #include "route.h"
 
 void login_post(struct api *api, struct http_request *request);

@@ -23,8 +23,8 @@ json_t *user_read_rows(const PGresult *result);
 int user_read_one(const PGresult *result, const char *reference, json_t **ret_user, struct error *err);
 
 /* What a person wrote: username, email, role, is_active, of which those that are there are checked.
- * ERROR_INPUT. */
-int user_check(const json_t *changes, struct error *err);
+ * ERROR_INPUT; *ret_field (may be NULL) is the one that is wrong. */
+int user_check(const json_t *changes, const char **ret_field, struct error *err);
 
 /* A new one. email NULL: <username>@localhost, for the older system's column. Two statements; the second's
  * result has the id, or no row: the name is taken. An email that is taken where the older system's table
