@@ -14,6 +14,7 @@ import urllib.request
 
 import pytest
 
+from harness.api import make_token
 from harness.system import System
 
 CHECKSUM = "a3f2b1c4d5" * 6 + "abcd"
@@ -25,6 +26,7 @@ class Api:
     def __init__(self, system, *options, **env):
         self.process = system.process([system.programs.api, *options], "api", {"BM_LISTEN": "127.0.0.1:0", **env})
         self.process.start()
+        self.token = make_token(system, "viewer")
         self.address = self.process.wait_log(r"listening on (\S+)").group(1)
         if not self.address.startswith("unix:"):
             host, port = self.address.rsplit(":", 1)
@@ -32,7 +34,8 @@ class Api:
 
     def request(self, path, method="GET", data=None, headers=None):
         """(status, parsed JSON or None, headers)"""
-        request = urllib.request.Request(f"http://{self.address}{path}", method=method, data=data, headers=headers or {})
+        headers = {"Authorization": f"Bearer {self.token}", **(headers or {})}
+        request = urllib.request.Request(f"http://{self.address}{path}", method=method, data=data, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 status, body, fields = answer.status, answer.read(), answer.headers
