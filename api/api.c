@@ -12,7 +12,12 @@
 
 #include "base/log.h"
 
+/* Looks at files. The pool's other threads (main.c) are for host names and the like. */
 #define FILE_CHECK_MS 3000
+#define FILE_FRESH_MS 10000
+#define FILE_STALE_MS 60000
+#define FILES_KEPT 4096
+#define FILE_LOOKS_AT_ONCE 24
 #define GRACE_MS 5000
 #define LAST_RESORT_MS 10000
 
@@ -30,9 +35,8 @@ static void on_last_resort(uv_timer_t *timer)
     uv_stop(timer->loop);
 }
 
-static void release(void *data)
+static void release(struct api *api)
 {
-    struct api *api = data;
     pg_client_close(api->pg, NULL, NULL);
     pg_client_close(api->probe, NULL, NULL);
     redis_client_close(api->redis, NULL, NULL);
@@ -44,6 +48,13 @@ static void release(void *data)
     api->redis = NULL;
     api->files = NULL;
     api->http = NULL;
+    cors_deinit(&api->cors);
+}
+
+static void on_idle(void *data)
+{
+    struct router *router = data;
+    release(router->api);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -55,7 +66,7 @@ static void on_signal(uv_signal_t *handle, int number)
     log_info("signal %d: ending", number);
     uv_timer_start(&api->last_resort, on_last_resort, LAST_RESORT_MS, 0);
     uv_unref((uv_handle_t *)&api->last_resort);
-    http_server_drain(api->http, GRACE_MS, release);
+    http_server_drain(api->http, GRACE_MS, on_idle);
     api->listening.fd = -1;
 }
 
@@ -99,17 +110,38 @@ static int connect_clients(struct api *api, struct error *err)
     return rc;
 }
 
+static int serve_http(struct api *api, uv_loop_t *loop, struct error *err)
+{
+    struct http_app app = {.begin = route_begin, .serve = route_serve, .data = &api->router};
+    api->router = (struct router){
+        .routes = api_routes, .n_routes = api_n_routes, .cors = &api->cors, .identify = NULL, .api = api};
+    return http_server_new(loop, api->listening.fd, &app, &http_limits_default, &api->http, err);
+}
+
+static int watch_files(struct api *api, struct error *err)
+{
+    struct file_check_options options = {.legacy_base = api->legacy_base,
+                                         .timeout_ms = FILE_CHECK_MS,
+                                         .fresh_ms = FILE_FRESH_MS,
+                                         .stale_ms = FILE_STALE_MS,
+                                         .most_files = FILES_KEPT,
+                                         .most_looks = FILE_LOOKS_AT_ONCE};
+    return file_checks_new(api->loop, &options, &api->files, err);
+}
+
 int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, struct error *err)
 {
     *api = (struct api){.loop = loop, .settings = settings, .listening = {.fd = -1}};
     find_legacy_base(api);
-    int rc = connect_clients(api, err);
+    int rc = cors_init(settings->cors_origins, &api->cors, err);
     if (rc == 0)
-        rc = file_checks_new(loop, api->legacy_base, FILE_CHECK_MS, &api->files, err);
+        rc = connect_clients(api, err);
+    if (rc == 0)
+        rc = watch_files(api, err);
     if (rc == 0)
         rc = listen_open(settings->listen, &api->listening, err);
     if (rc == 0) {
-        rc = http_server_new(loop, api->listening.fd, api_serve, api, &api->http, err);
+        rc = serve_http(api, loop, err);
         api->listening.fd = -1; /* the server's now */
     }
     if (rc) {
@@ -165,10 +197,10 @@ void api_reply_pg_error(struct http_request *request, const struct error *err)
 {
     log_warn("PostgreSQL: %s; the request is answered with an error", err->message);
     if (strcmp(err->native, "42P01") == 0 || strcmp(err->native, "42703") == 0)
-        http_reply_error(request, 503,
-                         "the tables are not there, or older than this program: run backupctl migrate up");
+        problem_reply(request, 503,
+                      "the tables are not there, or older than this program: run backupctl migrate up");
     else if (err->retryable)
-        http_reply_error(request, 503, "PostgreSQL: %s", err->message);
+        problem_reply(request, 503, "PostgreSQL: %s", err->message);
     else
-        http_reply_error(request, 500, "PostgreSQL: %s", err->message);
+        problem_reply(request, 500, "PostgreSQL: %s", err->message);
 }

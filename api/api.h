@@ -8,16 +8,21 @@
 
 #include "base/error.h"
 #include "base/settings.h"
+#include "cors.h"
 #include "file_check.h"
 #include "http.h"
 #include "listen.h"
 #include "loop/pg.h"
 #include "loop/redis.h"
+#include "problem.h"
+#include "route.h"
 
 struct api {
     uv_loop_t *loop;
     const struct settings *settings;
     struct listen_socket listening;
+    struct cors cors;
+    struct router router;
     struct http_server *http;
     struct pg_client *pg;
     struct pg_client *probe; /* /readyz alone: it must not stand in line behind large answers */
@@ -37,15 +42,16 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
  * answer, its thread can't be waited for. */
 bool api_run(struct api *api);
 
-/* The routes: routes.c. */
-void api_serve(void *data, struct http_request *request, const char *path);
-
 /* GET /healthz: the process lives. GET /readyz: PostgreSQL and Redis answer. */
 void health_live(struct api *api, struct http_request *request);
 void health_ready(struct api *api, struct http_request *request);
 
-/* GET /api/databases/{id}/details */
-void details_get(struct api *api, struct http_request *request, int64_t database_id);
+/* GET /api/databases?limit=&after=&q=&group_id=&active=, GET /api/databases/{id} */
+void databases_list(struct api *api, struct http_request *request);
+void databases_show(struct api *api, struct http_request *request);
+
+/* GET /api/databases/{id}/details?limit=&before= */
+void details_get(struct api *api, struct http_request *request);
 
 /* Replies to a request that PostgreSQL could not answer, and logs what came in between. */
 void api_reply_pg_error(struct http_request *request, const struct error *err);

@@ -117,7 +117,8 @@ static void complete_schedules(json_t *schedules, json_t *statistics, bool datab
     }
 }
 
-/* The column is the older system's; what is newer is known from the backups. Texts of one form: comparable. */
+/* The column is the older system's; what is newer is known from the backups. Texts of one form: comparable.
+ */
 static void set_last_backup_at(json_t *database, const json_t *statistics)
 {
     json_t *success = json_object_get(statistics, "last_success_at");

@@ -33,11 +33,17 @@ static void finish(struct readiness *r)
     const char *what = r->redis.code == 0 ? "PostgreSQL does not answer"
                        : r->pg.code == 0  ? "Redis does not answer"
                                           : "PostgreSQL and Redis do not answer";
-    json_t *body = json_pack("{s:s, s:o, s:o}", "status", ready ? "ready" : "not ready", "postgresql",
-                             state_of(&r->pg), "redis", state_of(&r->redis));
-    if (!ready && body)
-        json_object_set_new(body, "error", json_string(what));
-    http_reply(r->request, ready ? 200 : 503, body);
+    json_t *pg = state_of(&r->pg), *redis = state_of(&r->redis);
+    if (ready) {
+        http_reply(r->request, 200,
+                   json_pack("{s:s, s:o, s:o}", "status", "ready", "postgresql", pg, "redis", redis));
+    } else {
+        struct problem problem;
+        problem_init(&problem, 503, "%s", what);
+        problem_set(&problem, "postgresql", pg);
+        problem_set(&problem, "redis", redis);
+        problem_send(&problem, r->request);
+    }
     free(r);
 }
 
@@ -67,7 +73,7 @@ void health_ready(struct api *api, struct http_request *request)
     struct pg_request *question = r ? pg_request_new(api->probe) : NULL;
     if (question == NULL) {
         free(r);
-        http_reply_error(request, 503, "out of memory");
+        problem_reply(request, 503, "out of memory");
         return;
     }
     r->request = request;

@@ -41,9 +41,9 @@ void next_runs_add(json_t *schedule, bool database_active, int64_t now, int coun
     bool runs_by_itself = database_active && json_is_true(json_object_get(schedule, "is_active")) && type &&
                           strcmp(type, "manual") != 0;
     json_t *runs = NULL;
-    if (runs_by_itself && schedule_rule_load(type, text_of(schedule, "cron_expression"),
-                                             text_of(schedule, "interval_value"),
-                                             text_of(schedule, "timezone"), &rule, &err) == 0) {
+    if (runs_by_itself &&
+        schedule_rule_load(type, text_of(schedule, "cron_expression"), text_of(schedule, "interval_value"),
+                           text_of(schedule, "timezone"), &rule, &err) == 0) {
         int64_t planned_ms = planned ? timestamp_parse(planned) : 0;
         runs = list_runs(&rule, planned_ms > 0 ? planned_ms / 1000 : 0, now, count);
         schedule_rule_deinit(&rule);

@@ -26,6 +26,7 @@ struct settings {
     char *staging_dir;
     char *host; /* BM_HOST: this machine's name in rows and worker ids; default its host name */
     char *listen;
+    char *cors_origins; /* BM_CORS_ORIGINS: comma-separated */
     char *legacy_base_path;
     char *credentials_default;
     char *encryption_key_ref;        /* references, comma-separated; the first key encrypts */
