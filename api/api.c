@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "login.h"
 
 /* Looks at files. The pool's other threads (main.c) are for host names and the like. */
 #define FILE_CHECK_MS 3000
@@ -40,13 +41,19 @@ static void release(struct api *api)
     pg_client_close(api->pg, NULL, NULL);
     pg_client_close(api->probe, NULL, NULL);
     redis_client_close(api->redis, NULL, NULL);
+    password_checks_free(api->passwords);
     file_checks_free(api->files);
     http_server_free(api->http);
+    identities_free(api->identities);
+    login_limit_free(api->logins);
     listen_close(&api->listening);
     api->pg = NULL;
     api->probe = NULL;
     api->redis = NULL;
     api->files = NULL;
+    api->passwords = NULL;
+    api->identities = NULL;
+    api->logins = NULL;
     api->http = NULL;
     cors_deinit(&api->cors);
 }
@@ -110,11 +117,26 @@ static int connect_clients(struct api *api, struct error *err)
     return rc;
 }
 
+static int prepare_identity(struct api *api, struct error *err)
+{
+    int rc = login_check_settings(api->settings, err);
+    if (rc == 0)
+        rc = identities_new(api->loop, &api->identities, err);
+    if (rc == 0)
+        rc = password_checks_new(api->loop, &api->passwords, err);
+    if (rc == 0 && (api->logins = login_limit_new()) == NULL)
+        rc = error_set(err, ERROR_SYSTEM, false, "out of memory");
+    return rc;
+}
+
 static int serve_http(struct api *api, uv_loop_t *loop, struct error *err)
 {
     struct http_app app = {.begin = route_begin, .serve = route_serve, .data = &api->router};
-    api->router = (struct router){
-        .routes = api_routes, .n_routes = api_n_routes, .cors = &api->cors, .identify = NULL, .api = api};
+    api->router = (struct router){.routes = api_routes,
+                                  .n_routes = api_n_routes,
+                                  .cors = &api->cors,
+                                  .identify = identity_find,
+                                  .api = api};
     return http_server_new(loop, api->listening.fd, &app, &http_limits_default, &api->http, err);
 }
 
@@ -136,6 +158,8 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
     int rc = cors_init(settings->cors_origins, &api->cors, err);
     if (rc == 0)
         rc = connect_clients(api, err);
+    if (rc == 0)
+        rc = prepare_identity(api, err);
     if (rc == 0)
         rc = watch_files(api, err);
     if (rc == 0)
@@ -180,8 +204,8 @@ bool api_run(struct api *api)
     log_info("listening on %s", api->listening.address);
     if (api->listening.exposed)
         log_warn(
-            "%s can be reached from other machines, and nobody is asked who they are: put a reverse proxy "
-            "with access control before it, or listen on 127.0.0.1",
+            "%s can be reached from other machines, and what passes is not encrypted: put a reverse proxy with "
+            "TLS before it, or listen on 127.0.0.1",
             api->listening.address);
     if (uv_run(api->loop, UV_RUN_DEFAULT)) {
         log_warn("a disk still does not answer; ending without it");

@@ -6,12 +6,15 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "auth/password.h"
 #include "base/error.h"
 #include "base/settings.h"
 #include "cors.h"
 #include "file_check.h"
 #include "http.h"
+#include "identity.h"
 #include "listen.h"
+#include "login_limit.h"
 #include "loop/pg.h"
 #include "loop/redis.h"
 #include "problem.h"
@@ -28,6 +31,9 @@ struct api {
     struct pg_client *probe; /* /readyz alone: it must not stand in line behind large answers */
     struct redis_client *redis;
     struct file_checks *files;
+    struct identities *identities;
+    struct password_checks *passwords;
+    struct login_limit *logins;
     uv_signal_t terminate, interrupt;
     uv_timer_t last_resort;
     bool ending;

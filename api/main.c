@@ -13,20 +13,24 @@
 
 static void usage(FILE *out)
 {
-    fprintf(out,
-            "backup-api: answers over HTTP what became of backups.\n"
-            "\n"
-            "Usage: backup-api [--SETTING VALUE ...]\n"
-            "       backup-api --help | --version\n"
-            "\n"
-            "  GET /api/databases/{id}/details[?limit=N]   the latest backups and all their copies\n"
-            "  GET /healthz                                this process lives\n"
-            "  GET /readyz                                 PostgreSQL and Redis answer (503 when not)\n"
-            "\n"
-            "Nobody is asked who they are. BM_LISTEN (HOST:PORT, [IPV6]:PORT or unix:/PATH) is therefore on\n"
-            "loopback unless you say otherwise; put a reverse proxy with TLS and access control before it.\n"
-            "Runs until SIGTERM or SIGINT. Exit status: 0 done, 1 failed, 2 usage.\n"
-            "\n");
+    fprintf(
+        out,
+        "backup-api: answers over HTTP what became of backups.\n"
+        "\n"
+        "Usage: backup-api [--SETTING VALUE ...]\n"
+        "       backup-api --help | --version\n"
+        "\n"
+        "  GET /api/databases/{id}/details[?limit=N]   the latest backups and all their copies\n"
+        "  POST /api/login, /api/logout, GET /api/me   people: a session's cookie\n"
+        "  GET /healthz                                this process lives\n"
+        "  GET /readyz                                 PostgreSQL and Redis answer (503 when not)\n"
+        "\n"
+        "Everything but the health checks wants to know who asks: a session, or Authorization: Bearer TOKEN.\n"
+        "The first admin comes from `backupctl user add NAME --role admin`, tokens from `backupctl token create`.\n"
+        "BM_LISTEN (HOST:PORT, [IPV6]:PORT or unix:/PATH) is on loopback unless you say otherwise: others should\n"
+        "come through a reverse proxy with TLS (BM_TRUSTED_PROXIES names it).\n"
+        "Runs until SIGTERM or SIGINT. Exit status: 0 done, 1 failed, 2 usage.\n"
+        "\n");
     settings_help(out, SETTINGS_API);
 }
 

@@ -14,29 +14,12 @@
     "Authorization, Content-Type, If-None-Match, If-Range, Last-Event-ID, Range, X-CSRF-Token"
 #define PREFLIGHT_AGE_S "600"
 
-static const char *const role_names[] = {"none", "viewer", "operator", "admin"};
-
 struct route_call {
     const struct router *router;
     struct route_match match;
     struct identity identity;
     bool identified;
 };
-
-const char *role_name(enum role role)
-{
-    return role_names[role];
-}
-
-bool role_parse(const char *text, enum role *ret_role)
-{
-    for (enum role role = ROLE_VIEWER; role <= ROLE_ADMIN; role++)
-        if (strcmp(text, role_names[role]) == 0) {
-            *ret_role = role;
-            return true;
-        }
-    return false;
-}
 
 static void call_free(void *object)
 {

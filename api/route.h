@@ -8,14 +8,10 @@
 #pragma once
 
 #include "http.h"
+#include "store/roles.h"
 
 struct api;
 struct cors;
-
-enum role { ROLE_NONE, ROLE_VIEWER, ROLE_OPERATOR, ROLE_ADMIN }; /* each may what those before it may */
-
-const char *role_name(enum role role);                  /* "viewer" ... */
-bool role_parse(const char *text, enum role *ret_role); /* not ROLE_NONE */
 
 /* Who asks. */
 struct identity {
@@ -23,7 +19,8 @@ struct identity {
     int64_t token_id;   /* 0: came with a session's cookie */
     int64_t session_id; /* 0: came with a token */
     enum role role;
-    char user_name[256];
+    char user_name[256];  /* "" for a token of the command line */
+    char token_name[128]; /* "" for a session */
 };
 
 enum route_body {

@@ -1,12 +1,33 @@
 /* Every path the server knows. */
+#include "accounts.h"
 #include "api.h"
+#include "login.h"
 #include "route.h"
 
 const struct route api_routes[] = {
     {HTTP_GET, "/healthz", ROLE_NONE, ROUTE_BODY_NONE, 0, health_live},
     {HTTP_GET, "/readyz", ROLE_NONE, ROUTE_BODY_NONE, 0, health_ready},
-    {HTTP_GET, "/api/databases", ROLE_NONE, ROUTE_BODY_NONE, ROUTE_ETAG, databases_list},
-    {HTTP_GET, "/api/databases/{id}", ROLE_NONE, ROUTE_BODY_NONE, ROUTE_ETAG, databases_show},
-    {HTTP_GET, "/api/databases/{id}/details", ROLE_NONE, ROUTE_BODY_NONE, ROUTE_ETAG, details_get},
+    {HTTP_GET, "/api/databases", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, databases_list},
+    {HTTP_GET, "/api/databases/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, databases_show},
+    {HTTP_GET, "/api/databases/{id}/details", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, details_get},
+
+    {HTTP_POST, "/api/login", ROLE_NONE, ROUTE_BODY_JSON, 0, login_post},
+    {HTTP_POST, "/api/logout", ROLE_VIEWER, ROUTE_BODY_NONE, 0, logout_post},
+    {HTTP_GET, "/api/me", ROLE_VIEWER, ROUTE_BODY_NONE, 0, me_get},
+    {HTTP_GET, "/api/users", ROLE_ADMIN, ROUTE_BODY_NONE, ROUTE_ETAG, users_list},
+    {HTTP_POST, "/api/users", ROLE_ADMIN, ROUTE_BODY_JSON, 0, users_create},
+    {HTTP_GET, "/api/users/{id}", ROLE_ADMIN, ROUTE_BODY_NONE, ROUTE_ETAG, users_show},
+    {HTTP_PATCH, "/api/users/{id}", ROLE_ADMIN, ROUTE_BODY_JSON, 0, users_change},
+    {HTTP_DELETE, "/api/users/{id}", ROLE_ADMIN, ROUTE_BODY_NONE, 0, users_remove},
+    {HTTP_GET, "/api/tokens", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, tokens_list},
+    {HTTP_POST, "/api/tokens", ROLE_OPERATOR, ROUTE_BODY_JSON, 0, tokens_create},
+    {HTTP_GET, "/api/tokens/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, tokens_show},
+    {HTTP_DELETE, "/api/tokens/{id}", ROLE_OPERATOR, ROUTE_BODY_NONE, 0, tokens_revoke},
+    {HTTP_GET, "/api/groups", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, groups_list},
+    {HTTP_POST, "/api/groups", ROLE_ADMIN, ROUTE_BODY_JSON, 0, groups_create},
+    {HTTP_GET, "/api/groups/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, groups_show},
+    {HTTP_PATCH, "/api/groups/{id}", ROLE_ADMIN, ROUTE_BODY_JSON, 0, groups_change},
+    {HTTP_DELETE, "/api/groups/{id}", ROLE_ADMIN, ROUTE_BODY_NONE, 0, groups_remove},
+    {HTTP_GET, "/api/audit", ROLE_ADMIN, ROUTE_BODY_NONE, 0, audit_list},
 };
 const size_t api_n_routes = sizeof api_routes / sizeof *api_routes;

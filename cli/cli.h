@@ -59,8 +59,8 @@ struct group {
     const struct command *commands; /* ends with run NULL */
 };
 
-extern const struct group group_migrate, group_database, group_destination, group_schedule, group_backup,
-    group_queue, group_secret, group_status, group_doctor;
+extern const struct group group_migrate, group_database, group_group, group_destination, group_schedule,
+    group_backup, group_queue, group_secret, group_user, group_token, group_status, group_doctor;
 
 struct arguments {
     const struct group *group;

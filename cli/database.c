@@ -24,13 +24,34 @@ static int add_command(const struct arguments *args, json_t *changes, struct err
     return 0;
 }
 
-static int changes_of(const struct arguments *args, json_t **ret_changes, struct error *err)
+/* --group by name or id; an empty one takes it out of its group. */
+static int add_group(struct cli *cli, const struct arguments *args, json_t *changes, struct error *err)
+{
+    const char *group = arguments_get(args, "group");
+    json_t *row;
+    if (group == NULL)
+        return 0;
+    if (*group == '\0') {
+        json_object_set_new(changes, "group_id", json_null());
+        return 0;
+    }
+    int rc = catalog_find(cli, CATALOG_GROUP, group, 0, &row, err);
+    if (rc)
+        return rc;
+    json_object_set(changes, "group_id", json_object_get(row, "id"));
+    json_decref(row);
+    return 0;
+}
+
+static int changes_of(struct cli *cli, const struct arguments *args, json_t **ret_changes, struct error *err)
 {
     json_t *changes;
     int rc = arguments_columns(args, &changes, err);
     if (rc)
         return rc;
     rc = add_command(args, changes, err);
+    if (rc == 0)
+        rc = add_group(cli, args, changes, err);
     if (rc) {
         json_decref(changes);
         return rc;
@@ -45,7 +66,7 @@ static int run_add(struct cli *cli, const struct arguments *args, struct error *
     if (!arguments_has(args, "type"))
         return error_set(err, ERROR_INPUT, false,
                          "database add needs --type postgresql, file, directory or command");
-    int rc = changes_of(args, &changes, err);
+    int rc = changes_of(cli, args, &changes, err);
     if (rc)
         return rc;
     json_object_set_new(changes, "name", json_string(args->operands[0]));
@@ -58,7 +79,7 @@ static int run_update(struct cli *cli, const struct arguments *args, struct erro
 {
     json_t *row;
     json_t *changes;
-    int rc = changes_of(args, &changes, err);
+    int rc = changes_of(cli, args, &changes, err);
     if (rc)
         return rc;
     if (json_object_size(changes) == 0)
@@ -98,6 +119,7 @@ static int run_show(struct cli *cli, const struct arguments *args, struct error 
                                                  {"Password", "password_ref", OUTPUT_TEXT},
                                                  {"Path", "source_path", OUTPUT_TEXT},
                                                  {"Command", "source_argv", OUTPUT_TEXT},
+                                                 {"Group", "group", OUTPUT_TEXT},
                                                  {"Active", "is_active", OUTPUT_YESNO},
                                                  {"Last backup", "last_backup_at", OUTPUT_TIME},
                                                  {"Created", "created_at", OUTPUT_TIME},
@@ -125,6 +147,7 @@ static int run_show(struct cli *cli, const struct arguments *args, struct error 
 #define SHARED_FLAGS                                                                                         \
     {"type", "TYPE", "postgresql, file, directory or command", "db_type", false},                            \
         {"description", "TEXT", "what it is", "description", false},                                         \
+        {"group", "NAME", "the group it belongs to", NULL, false},                                           \
         {"host", "HOST", "server, or the directory of its unix socket", "host", false},                      \
         {"port", "PORT", "default 5432", "port", true},                                                      \
         {"username", "USER", "login role", "username", false},                                               \

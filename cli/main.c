@@ -7,9 +7,19 @@
 #include "base/log.h"
 #include "cli.h"
 
-static const struct group *const groups[] = {
-    &group_database, &group_destination, &group_schedule, &group_backup, &group_queue,
-    &group_secret,   &group_migrate,     &group_status,   &group_doctor, NULL};
+static const struct group *const groups[] = {&group_database,
+                                             &group_group,
+                                             &group_destination,
+                                             &group_schedule,
+                                             &group_backup,
+                                             &group_queue,
+                                             &group_user,
+                                             &group_token,
+                                             &group_secret,
+                                             &group_migrate,
+                                             &group_status,
+                                             &group_doctor,
+                                             NULL};
 
 static void print_command_line(FILE *out, const struct group *group, const struct command *command)
 {

@@ -40,6 +40,11 @@ static const struct option_row options[] = {
      "time to finish on SIGTERM before jobs go back to the queue"},
     {"BM_LISTEN", TEXT, AT(listen), SETTINGS_API, false, "127.0.0.1:8000", 0, 0,
      "address of the HTTP listener"},
+    {"BM_TRUSTED_PROXIES", TEXT, AT(trusted_proxies), SETTINGS_API, false, "", 0, 0,
+     "addresses of reverse proxies (or unix), comma-separated, whose X-Forwarded-For and X-Forwarded-Proto count"},
+    {"BM_COOKIE_SECURE", TEXT, AT(cookie_secure), SETTINGS_API, false, "auto", 0, 0,
+     "whether browsers may send the session's cookie over https only: auto (when a trusted proxy says https), "
+     "always or never"},
     {"BM_CORS_ORIGINS", TEXT, AT(cors_origins), SETTINGS_API, false, "", 0, 0,
      "origins whose pages may use the API from a browser, comma-separated (default: none)"},
     {"BM_LOG_LEVEL", LEVEL, AT(log_level), ALL, false, "info", 0, 0, "error, warn, info or debug"},

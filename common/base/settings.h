@@ -26,6 +26,8 @@ struct settings {
     char *staging_dir;
     char *host; /* BM_HOST: this machine's name in rows and worker ids; default its host name */
     char *listen;
+    char *trusted_proxies; /* addresses and "unix", comma-separated */
+    char *cookie_secure;   /* auto, always, never */
     char *cors_origins; /* BM_CORS_ORIGINS: comma-separated */
     char *legacy_base_path;
     char *credentials_default;

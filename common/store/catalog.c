@@ -7,7 +7,13 @@
 #include "storage/config.h"
 #include "store/json_rows.h"
 
-extern const char bm_sql_catalog_database[], bm_sql_catalog_destination[], bm_sql_catalog_schedule[];
+extern const char bm_sql_catalog_database[], bm_sql_catalog_destination[], bm_sql_catalog_schedule[],
+    bm_sql_catalog_group[];
+
+/* Whoever the transaction says is acting (audit.h), else the built-in user. */
+#define CREATOR                                                                                              \
+    "coalesce((SELECT u.id FROM users u WHERE u.id = (nullif(current_setting('bm.actor', true), '')::jsonb"  \
+    " ->> 'user_id')::int), (SELECT u.id FROM users u WHERE u.username = 'system'))"
 
 enum { MAX_SQL = 8192, MAX_ROW = 256 * 1024 };
 
@@ -22,9 +28,9 @@ struct kind {
     const char *remove;
 };
 
-static const char *const database_columns[] = {"name",        "description", "db_type",       "host",
-                                               "port",        "username",    "database_name", "password_ref",
-                                               "source_path", "source_argv", "is_active",     NULL};
+static const char *const database_columns[] = {
+    "name",         "description", "db_type",     "host",      "port",     "username", "database_name",
+    "password_ref", "source_path", "source_argv", "is_active", "group_id", NULL};
 static const char *const destination_columns[] = {
     "name",  "storage_type",   "base_path",       "storage_config", "credentials_ref", "priority",
     "queue", "max_concurrent", "bandwidth_limit", "path_template",  "disk_identity",   "enabled",
@@ -32,6 +38,8 @@ static const char *const destination_columns[] = {
 static const char *const schedule_columns[] = {
     "name",     "description",    "schedule_type", "cron_expression", "interval_value", "database_id",
     "timezone", "misfire_policy", "ordering",      "is_active",       "next_run_at",    NULL};
+
+static const char *const group_columns[] = {"name", "description", NULL};
 
 static const struct kind kinds[] = {
     [CATALOG_DATABASE] =
@@ -49,6 +57,10 @@ static const struct kind kinds[] = {
                           bm_sql_catalog_schedule,
                           "UPDATE backups SET schedule_id = NULL WHERE schedule_id = $1::bigint",
                           "DELETE FROM schedules WHERE id = $1::bigint RETURNING id"},
+    [CATALOG_GROUP] = {"group", "groups", group_columns, true, NULL, bm_sql_catalog_group,
+                       "SELECT 1 WHERE $1::bigint IS NOT NULL",
+                       "DELETE FROM groups WHERE id = $1::bigint AND NOT EXISTS"
+                       " (SELECT FROM databases WHERE group_id = $1::bigint) RETURNING id"},
 };
 
 const char *catalog_kind_name(enum catalog_kind kind)
@@ -76,6 +88,16 @@ int catalog_add_select(struct pg_request *request, enum catalog_kind kind, const
     char id[24];
     snprintf(id, sizeof id, "%lld", (long long)database_id);
     return add(request, sql, 2, (const char *const[]){reference, id});
+}
+
+int catalog_add_page(struct pg_request *request, enum catalog_kind kind, int64_t after, int64_t limit)
+{
+    char sql[MAX_SQL], numbers[2][24];
+    snprintf(numbers[0], sizeof numbers[0], "%lld", (long long)after);
+    snprintf(numbers[1], sizeof numbers[1], "%lld", (long long)limit);
+    snprintf(sql, sizeof sql, "%s WHERE t.id > $1::bigint ORDER BY t.id LIMIT $2::bigint",
+             kinds[kind].select);
+    return add(request, sql, 2, (const char *const[]){numbers[0], numbers[1]});
 }
 
 /* Sealed secrets, and those that a row of the specification's application may hold in clear. */
@@ -173,7 +195,7 @@ int catalog_add_insert(struct pg_request *request, enum catalog_kind kind, const
     strbuf_printf(&sql, ", created_at%s) SELECT ", k->has_creator ? ", created_by" : "");
     put_columns(&sql, k, row, "r.");
     strbuf_printf(&sql, ", now()%s FROM json_populate_record(NULL::%s, $1::json) r WHERE",
-                  k->has_creator ? ", (SELECT u.id FROM users u WHERE u.username = 'system')" : "", k->table);
+                  k->has_creator ? ", " CREATOR : "", k->table);
     put_name_is_free(&sql, k);
     strbuf_puts(&sql, " RETURNING id");
     return send_row(request, &sql, row);
@@ -229,6 +251,10 @@ int catalog_read_removed(const PGresult *result, enum catalog_kind kind, const j
         return error_set(err, ERROR_CONFLICT, false,
                          "destination '%s' has copies that are not finished; wait for them, cancel their "
                          "backups, or run backupctl destination disable",
+                         name);
+    case CATALOG_GROUP:
+        return error_set(err, ERROR_CONFLICT, false,
+                         "group '%s' has databases in it, or is gone already; give those another group first",
                          name);
     case CATALOG_SCHEDULE:
         break;

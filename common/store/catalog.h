@@ -1,7 +1,7 @@
 /*
- * The things that people configure: databases (sources), destinations, schedules, and which destination
- * serves which database. One description per kind (catalog.c) drives the SQL and the checks; rows travel as
- * JSON objects whose keys are the column names.
+ * The things that people configure: databases (sources) and their groups, destinations, schedules, and which
+ * destination serves which database. One description per kind (catalog.c) drives the SQL and the checks; rows
+ * travel as JSON objects whose keys are the column names.
  *
  * The functions catalog_add_* put statements into a request of the caller, who sends it as it likes
  * (pg_request_send on a loop, pg_run in a command) and reads the result with the matching catalog_read_*.
@@ -15,9 +15,9 @@
 #include "base/settings.h"
 #include "loop/pg.h"
 
-enum catalog_kind { CATALOG_DATABASE, CATALOG_DESTINATION, CATALOG_SCHEDULE };
+enum catalog_kind { CATALOG_DATABASE, CATALOG_DESTINATION, CATALOG_SCHEDULE, CATALOG_GROUP };
 
-/* "database", "destination", "schedule". */
+/* "database", "destination", "schedule", "group". */
 const char *catalog_kind_name(enum catalog_kind kind);
 
 /*
@@ -40,6 +40,8 @@ int catalog_apply(enum catalog_kind kind, const json_t *current, const json_t *c
  */
 int catalog_add_select(struct pg_request *request, enum catalog_kind kind, const char *reference,
                        int64_t database_id);
+/* Those with an id above `after`, at most `limit`, by id. One statement. */
+int catalog_add_page(struct pg_request *request, enum catalog_kind kind, int64_t after, int64_t limit);
 /* New array of rows; secrets in storage_config are shown as "***" (catalog_redact). */
 json_t *catalog_read_rows(const PGresult *result, enum catalog_kind kind);
 /* Exactly one: ERROR_NOT_FOUND, or ERROR_INPUT when a name is ambiguous (asks for the id). New reference. */

@@ -371,10 +371,20 @@ struct column_default {
     const char *json; /* text of the default; NULL = none */
 };
 
-static const struct column_default database_defaults[] = {
-    {"name", NULL},        {"description", NULL}, {"db_type", NULL},       {"host", NULL},
-    {"port", NULL},        {"username", NULL},    {"database_name", NULL}, {"password_ref", NULL},
-    {"source_path", NULL}, {"source_argv", NULL}, {"is_active", "true"},   {0}};
+static const struct column_default database_defaults[] = {{"name", NULL},
+                                                          {"description", NULL},
+                                                          {"db_type", NULL},
+                                                          {"host", NULL},
+                                                          {"port", NULL},
+                                                          {"username", NULL},
+                                                          {"database_name", NULL},
+                                                          {"password_ref", NULL},
+                                                          {"source_path", NULL},
+                                                          {"source_argv", NULL},
+                                                          {"is_active", "true"},
+                                                          {"group_id", NULL},
+                                                          {0}};
+static const struct column_default group_defaults[] = {{"name", NULL}, {"description", NULL}, {0}};
 static const struct column_default destination_defaults[] = {
     {"name", NULL},
     {"storage_type", NULL},
@@ -452,7 +462,8 @@ int catalog_apply(enum catalog_kind kind, const json_t *current, const json_t *c
 {
     static const struct column_default *const defaults[] = {[CATALOG_DATABASE] = database_defaults,
                                                             [CATALOG_DESTINATION] = destination_defaults,
-                                                            [CATALOG_SCHEDULE] = schedule_defaults};
+                                                            [CATALOG_SCHEDULE] = schedule_defaults,
+                                                            [CATALOG_GROUP] = group_defaults};
     json_t *row = overlay(defaults[kind], current, changes);
     if (row == NULL)
         return out_of_memory(err);
@@ -470,6 +481,8 @@ int catalog_apply(enum catalog_kind kind, const json_t *current, const json_t *c
             break;
         case CATALOG_SCHEDULE:
             rc = check_schedule(row, current, now_ms, err);
+            break;
+        case CATALOG_GROUP:
             break;
         }
     }

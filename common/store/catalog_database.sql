@@ -1,6 +1,6 @@
 -- Databases and the destinations that serve them; a WHERE goes behind it, the table is t.
 SELECT t.id, t.name, t.description, t.db_type::text, t.host, t.port, t.username, t.database_name, t.password_ref,
-       t.source_path, t.source_argv, t.is_active,
+       t.source_path, t.source_argv, t.is_active, t.group_id, g.name AS "group",
        -- the column is the older system's: nothing of ours writes it
        to_char(greatest(t.last_backup_at, (SELECT max(b.completed_at) FROM backups b
                                            WHERE b.database_id = t.id AND b.status = 'completed'))
@@ -19,3 +19,4 @@ SELECT t.id, t.name, t.description, t.db_type::text, t.host, t.port, t.username,
            WHERE a.database_id = t.id
        ), '[]') AS destinations
 FROM databases t
+LEFT JOIN groups g ON g.id = t.group_id

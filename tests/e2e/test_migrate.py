@@ -318,6 +318,8 @@ def test_down_keeps_the_first_copy_of_each_backup(old, build):
                 "INSERT INTO backup_destinations (backup_id, storage_type, file_path, base_path, priority, file_size,"
                 " checksum, status) SELECT max(id), %s, %s, %s, %s, %s, %s, 'completed' FROM backups", *copy)  # fmt: skip
 
+    assert "004" in database.migrate("down").stdout
+    assert "003" in database.migrate("down").stdout
     assert "002" in database.migrate("down").stdout
     assert database.value("SELECT to_regclass('destinations') IS NULL AND to_regclass('backup_destinations') IS NOT NULL")
     assert "001" in database.migrate("down").stdout
@@ -535,17 +537,17 @@ def test_status_and_single_steps(old):
     def states():
         return [(r["version"], r["state"]) for r in database.migrate("status", json=True)]
 
-    assert states() == [(0, "pending"), (1, "pending"), (2, "pending")]
+    assert states() == [(0, "pending"), (1, "pending"), (2, "pending"), (3, "pending"), (4, "pending")]
     assert database.value("SELECT to_regclass('schema_migrations') IS NULL")
     assert "nothing to undo" in database.refused("down")
     database.migrate("up", "--to", "1")
-    assert states() == [(0, "applied"), (1, "applied"), (2, "pending")]
+    assert states() == [(0, "applied"), (1, "applied"), (2, "pending"), (3, "pending"), (4, "pending")]
     assert "002_destinations_and_queue is not applied" in database.refused("down", "--to", "2")
     database.migrate("up")
     database.migrate("up")
-    assert states() == [(0, "applied"), (1, "applied"), (2, "applied")]
+    assert states() == [(0, "applied"), (1, "applied"), (2, "applied"), (3, "applied"), (4, "applied")]
     database.migrate("down", "--to", "1")
-    assert states() == [(0, "applied"), (1, "applied"), (2, "pending")]
+    assert states() == [(0, "applied"), (1, "applied"), (2, "pending"), (3, "pending"), (4, "pending")]
     database.migrate("down")
     assert "000_legacy_schema can't be undone" in database.refused("down")
     assert states()[0] == (0, "applied")
@@ -560,13 +562,13 @@ def test_what_is_applied_must_be_what_we_have(old):
     for command in ("up", "down"):
         line = database.refused(command)
         assert "001_add_backup_destinations" in line and "checksum" in line
-    assert [r["state"] for r in database.migrate("status", json=True)] == ["applied", "changed", "pending"]
+    assert [r["state"] for r in database.migrate("status", json=True)] == ["applied", "changed", "pending", "pending", "pending"]
     database.execute("UPDATE schema_migrations SET checksum = %s WHERE version = 1", checksum)
 
     database.execute("INSERT INTO schema_migrations VALUES (17, '017_from_the_future', 'x')")
     for command in ("up", "down"):
         assert "017_from_the_future" in database.refused(command)
-    assert [r["state"] for r in database.migrate("status", json=True)] == ["applied", "applied", "pending", "unknown"]
+    assert [r["state"] for r in database.migrate("status", json=True)] == ["applied", "applied", "pending", "pending", "pending", "unknown"]
     assert database.value("SELECT to_regclass('destinations') IS NULL")
     database.execute("DELETE FROM schema_migrations WHERE version = 17")
 
@@ -600,7 +602,7 @@ def test_many_at_once(old, build):
     outputs = [process.communicate(timeout=120) for process in running]
     assert [p.returncode for p in running] == [0] * 6, outputs
     said = "".join(out for out, _ in outputs)
-    for name in ("000_legacy_schema", "001_add_backup_destinations", "002_destinations_and_queue"):
+    for name in ("000_legacy_schema", "001_add_backup_destinations", "002_destinations_and_queue", "003_api", "004_statistics"):
         assert said.count(name) == 1
     expected = sum(e is not None for _, e in PRIMARY) if build else 0
     assert len(database.rows("backup_destinations")) == expected
@@ -622,3 +624,76 @@ def test_unreachable_or_unreadable_says_one_line_without_the_password(old, url):
     database = old("text")
     for command in (("up",), ("down",), ("status",)):
         assert "hunter2" not in database.refused(*command, env={"BM_DATABASE_URL": url})
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_roles_are_kept_in_step_for_the_older_program(old, build):
+    """003: whichever of role and is_admin a program writes, the other follows; down gives the older program its own."""
+    database = old(build).create()
+    database.execute(
+        "INSERT INTO users (username, email, hashed_password, is_active, is_admin)"
+        " VALUES ('capo', 'c@x', '$2b$12$old', true, true), ('ospite', 'o@x', '$2b$12$guest', true, false)"
+    )
+
+    def roles():
+        return {u["username"]: (u["role"], u["is_admin"]) for u in database.rows("users") if u["username"] != "system"}
+
+    database.migrate("up")
+    assert roles() == {"admin": ("viewer", None), "capo": ("admin", True), "ospite": ("viewer", False)}
+    database.execute("UPDATE users SET role = 'admin' WHERE username = 'ospite'")
+    database.execute("UPDATE users SET is_admin = false WHERE username = 'capo'")
+    database.execute("UPDATE users SET is_admin = true, email = 'n@x' WHERE username = 'admin'")
+    assert roles() == {"admin": ("admin", True), "capo": ("viewer", False), "ospite": ("admin", True)}
+    database.execute("UPDATE users SET role = 'operator' WHERE username = 'admin'")
+    database.execute("UPDATE users SET is_admin = false WHERE username = 'admin'")  # an operator is none: stays one
+    database.execute("INSERT INTO users (username, email, hashed_password, is_active, is_admin) VALUES ('vecchio', 'v@x', 'x', true, true)")
+    assert roles()["admin"] == ("operator", False) and roles()["vecchio"] == ("admin", True)
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        database.execute("UPDATE users SET role = 'root' WHERE username = 'capo'")
+
+    # A hash that a login replaced waits for the way back.
+    database.execute("INSERT INTO legacy_passwords SELECT id, hashed_password FROM users WHERE username = 'capo'")
+    database.execute("UPDATE users SET hashed_password = '$7$new' WHERE username = 'capo'")
+    database.execute("INSERT INTO groups (name, created_by) VALUES ('nuovo', 1)")
+    assert database.value("SELECT count(*) FROM audit_log WHERE object_kind = 'group'") == 1
+    database.migrate("down", "--to", "0")
+    users = {u["username"]: (u["is_admin"], u["hashed_password"]) for u in database.rows("users")}
+    assert users["capo"] == (False, "$2b$12$old") and users["ospite"] == (True, "$2b$12$guest") and users["vecchio"][0]
+    for table in ("sessions", "api_tokens", "audit_log", "legacy_passwords"):
+        assert database.value("SELECT to_regclass(%s) IS NULL", table)
+    assert database.value("SELECT count(*) FROM pg_proc WHERE proname LIKE 'bm\\_%%'") == 0
+    database.migrate("up")
+    assert roles()["capo"] == ("viewer", False) and roles()["ospite"] == ("admin", True)
+
+
+def test_changes_of_backups_are_announced(old):
+    """003: channel bm_events names the backups that a statement touched; nothing is said of one that touched none."""
+    database = old("enum").create().fill([PRIMARY[0][0]])
+    database.migrate("up")
+    listener = database.postgres.connect(database.name)
+    with listener.cursor() as cursor:
+        cursor.execute("LISTEN bm_events")
+
+    def heard(sql):
+        database.execute(sql)
+        database.execute("NOTIFY bm_events, 'end'")
+        found = []
+        while "end" not in found:
+            listener.poll()
+            found += [n.payload for n in listener.notifies]
+            listener.notifies.clear()
+        return [json.loads(p) for p in found if p != "end"]
+
+    assert heard("UPDATE backups SET checksum = 'x' WHERE id = 1") == [{"backups": [1]}]
+    assert heard("UPDATE backup_destinations SET bytes_done = 5") == [{"backups": [1]}]
+    assert heard("UPDATE backup_destinations SET bytes_done = 5 WHERE false") == []
+    assert heard("INSERT INTO backups (name, database_id, created_by) SELECT 'n' || g, 1, 1 FROM generate_series(2, 3) g") == [
+        {"backups": [2, 3]}
+    ]
+    assert heard("BEGIN; UPDATE backup_destinations SET bytes_done = 6; UPDATE backups SET checksum = 'y' WHERE id = 1; COMMIT") == [
+        {"backups": [1]}
+    ]
+    assert heard("DELETE FROM backups WHERE id > 1") == [{"backups": [2, 3]}]
+    many = "INSERT INTO backups (name, database_id, created_by) SELECT 'm' || g, 1, 1 FROM generate_series(1, 3000) g"
+    assert heard(many) == [{"backups": None}]
+    listener.close()

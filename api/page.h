@@ -1,0 +1,16 @@
+/* Lists in pages by id: ?limit= (1 to 1000, default 100) and ?after= (the id that the page before ended
+ * with). */
+#pragma once
+
+#include "ask.h"
+
+struct page {
+    int64_t after, limit;
+};
+
+/* False: the query was wrong and has been answered. */
+bool page_read(struct http_request *request, struct page *ret_page);
+
+/* {"<name>": [...], "next_after": id or null}; rows (taken over; NULL: out of memory) were asked for with
+ * limit + 1. */
+void page_reply(struct http_request *request, const struct page *page, const char *name, json_t *rows);

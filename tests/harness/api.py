@@ -1,0 +1,79 @@
+"""A running backup-api, and the ways to ask it: as nobody, with a token, or with a session's cookie."""
+
+import hashlib
+import http.client
+import json
+import secrets
+import socket
+
+
+def make_token(system, role="admin", **columns):
+    """A token of the command line's, without a run of backupctl."""
+    token = "bm_" + secrets.token_urlsafe(32)
+    row = {"name": "t" + secrets.token_hex(8), "role": role, **columns}
+    system.query(
+        f"INSERT INTO api_tokens (secret_hash, {', '.join(row)}) VALUES (%s{', %s' * len(row)})",
+        hashlib.sha256(token.encode()).hexdigest(), *row.values(),
+    )  # fmt: skip
+    return token
+
+
+class Answer:
+    def __init__(self, answer):
+        self.status = answer.status
+        self.headers = answer.headers
+        self.bytes = answer.read()
+        is_json = "json" in answer.headers.get("Content-Type", "")
+        self.json = json.loads(self.bytes) if is_json and self.bytes else None
+
+    def __repr__(self):
+        return f"{self.status} {self.headers.items()} {self.bytes[:2000]}"
+
+
+class ApiServer:
+    def __init__(self, system, *options, **env):
+        self.process = system.process([system.programs.api, *options], "api", {"BM_LISTEN": "127.0.0.1:0", **env})
+        self.process.start()
+        self.address = self.process.wait_log(r"listening on (\S+)").group(1)
+        host, port = self.address.rsplit(":", 1)
+        self.socket_address = (host, int(port))
+
+    def ask(self, method, path, body=None, token=None, headers=None, bound=60):
+        """body: anything that JSON can say, or bytes."""
+        sent = dict(headers or {})
+        if token:
+            sent["Authorization"] = f"Bearer {token}"
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        if data is not None:
+            sent.setdefault("Content-Type", "application/json")
+        connection = http.client.HTTPConnection(*self.socket_address, timeout=bound)
+        try:
+            connection.request(method, path, data, sent)
+            return Answer(connection.getresponse())
+        finally:
+            connection.close()
+
+    def log_in(self, username, password, expect=200, **headers):
+        answer = self.ask("POST", "/api/login", {"username": username, "password": password}, headers=headers)
+        assert answer.status == expect, answer
+        return Session(self, answer) if expect == 200 else answer
+
+    def connect(self):
+        return socket.create_connection(self.socket_address, timeout=60)
+
+
+class Session:
+    """Somebody who logged in, as a page in a browser: cookie, and the CSRF header with what changes something."""
+
+    def __init__(self, server, answer):
+        self.server = server
+        self.set_cookie = answer.headers["Set-Cookie"]
+        self.cookie = self.set_cookie.split(";")[0].split("=", 1)[1]
+        self.csrf = answer.json["csrf_token"]
+        self.facts = answer.json
+
+    def ask(self, method, path, body=None, headers=None):
+        sent = {"Cookie": f"bm_session={self.cookie}", **(headers or {})}
+        if method not in ("GET", "HEAD"):
+            sent.setdefault("X-CSRF-Token", self.csrf)
+        return self.server.ask(method, path, body, headers={k: v for k, v in sent.items() if v is not None})
