@@ -1,0 +1,100 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+
+#include "login_limit.h"
+
+#define NOW 1000000
+
+static void per_name(void **state)
+{
+    struct login_limit *limit = login_limit_new();
+    (void)state;
+    for (int i = 0; i < LOGIN_TRIES_PER_NAME; i++)
+        assert_int_equal(login_limit_try(limit, "anna", "10.0.0.1", NOW + i), 0);
+    assert_int_equal(login_limit_try(limit, "anna", "10.0.0.2", NOW + 10), LOGIN_WINDOW_MS - 10);
+    assert_int_equal(login_limit_try(limit, "bruno", "10.0.0.1", NOW + 10), 0);
+    /* what was refused has not prolonged it; the window slides */
+    assert_int_equal(login_limit_try(limit, "anna", "10.0.0.2", NOW + LOGIN_WINDOW_MS - 1), 1);
+    assert_int_equal(login_limit_try(limit, "anna", "10.0.0.2", NOW + LOGIN_WINDOW_MS), 0);
+    assert_int_equal(login_limit_try(limit, "anna", "10.0.0.2", NOW + LOGIN_WINDOW_MS), 1);
+    login_limit_free(limit);
+}
+
+static void per_address(void **state)
+{
+    struct login_limit *limit = login_limit_new();
+    char name[32];
+    (void)state;
+    for (int i = 0; i < LOGIN_TRIES_PER_ADDRESS; i++) {
+        snprintf(name, sizeof name, "user%d", i);
+        assert_int_equal(login_limit_try(limit, name, "10.0.0.1", NOW), 0);
+    }
+    assert_int_equal(login_limit_try(limit, "anna", "10.0.0.1", NOW + 7), LOGIN_WINDOW_MS - 7);
+    assert_int_equal(login_limit_try(limit, "anna", "10.0.0.2", NOW + 7), 0);
+    assert_int_equal(login_limit_try(limit, "anna", NULL, NOW + 7), 0);
+    /* an address is no name */
+    assert_int_equal(login_limit_try(limit, "10.0.0.1", "10.0.0.3", NOW + 7), 0);
+    login_limit_free(limit);
+}
+
+static void success_starts_the_name_anew(void **state)
+{
+    struct login_limit *limit = login_limit_new();
+    (void)state;
+    for (int round = 0; round < 50; round++) {
+        for (int i = 0; i < LOGIN_TRIES_PER_NAME - 1; i++)
+            login_limit_try(limit, "anna", round < 3 ? "10.0.0.1" : NULL, NOW);
+        assert_int_equal(login_limit_try(limit, "anna", "10.0.0.1", NOW), 0);
+        login_limit_succeeded(limit, "anna", "10.0.0.1");
+    }
+    /* its failures still count for the address: 12 of them */
+    for (int i = 12; i < LOGIN_TRIES_PER_ADDRESS; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "user%d", i);
+        assert_int_equal(login_limit_try(limit, name, "10.0.0.1", NOW), 0);
+    }
+    assert_true(login_limit_try(limit, "bruno", "10.0.0.1", NOW) > 0);
+    login_limit_succeeded(limit, "never seen", "never seen");
+    login_limit_free(limit);
+}
+
+static void the_table_is_bounded(void **state)
+{
+    struct login_limit *limit = login_limit_new();
+    char name[32];
+    (void)state;
+    for (int i = 0; i < LOGIN_TRIES_PER_NAME; i++)
+        login_limit_try(limit, "anna", NULL, NOW + 100);
+    for (int i = 0; i < LOGIN_LIMIT_ENTRIES - 1; i++) { /* older ones make room first */
+        snprintf(name, sizeof name, "old%d", i);
+        assert_int_equal(login_limit_try(limit, name, NULL, NOW), 0);
+    }
+    for (int i = 0; i < LOGIN_LIMIT_ENTRIES - 1; i++) {
+        snprintf(name, sizeof name, "new%d", i);
+        assert_int_equal(login_limit_try(limit, name, NULL, NOW + 200), 0);
+    }
+    assert_true(login_limit_try(limit, "anna", NULL, NOW + 200) > 0);
+    for (int i = 0; i < LOGIN_LIMIT_ENTRIES; i++) {
+        snprintf(name, sizeof name, "newer%d", i);
+        assert_int_equal(login_limit_try(limit, name, NULL, NOW + 300), 0);
+    }
+    assert_int_equal(login_limit_try(limit, "anna", NULL, NOW + 300), 0); /* forgotten */
+    login_limit_free(limit);
+    login_limit_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(per_name),
+        cmocka_unit_test(per_address),
+        cmocka_unit_test(success_starts_the_name_anew),
+        cmocka_unit_test(the_table_is_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
