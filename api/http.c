@@ -93,6 +93,7 @@ static void on_connection(void *data, struct MHD_Connection *handle, void **cont
         *connection = (struct http_connection){.server = server, .handle = handle, .phase = HTTP_NO_DEADLINE};
         http_deadline_set(connection, HTTP_ARRIVING);
     } else if (connection) {
+        http_request_forgotten(connection);
         http_deadline_clear(connection);
         free(connection);
         *context = NULL;
@@ -187,7 +188,8 @@ static void on_grace(uv_timer_t *timer)
     struct http_server *server = timer->data;
     void (*on_idle)(void *data) = server->on_idle;
     if (server->n_requests)
-        log_warn("%d answers were not taken in time; closing their connections", server->n_requests);
+        log_warn("%d requests did not come to their end in time; closing their connections",
+                 server->n_requests);
     uv_timer_stop(timer);
     server->draining = false;
     server->ending = true;
@@ -224,6 +226,7 @@ void http_server_drain(struct http_server *server, int64_t grace_ms, void (*on_i
         close(fd);
     server->on_idle = on_idle;
     wake_streams(server);
+    http_deadline_end_idle(server);
     uv_timer_start(&server->grace, on_grace, server->n_requests ? (uint64_t)grace_ms : 0, 0);
 }
 

@@ -204,6 +204,14 @@ static bool has_not_changed(const struct http_request *request)
     return fields_match_etag(known, plain) || fields_match_etag(known, gzip);
 }
 
+/* libmicrohttpd writes Content-Length, which must be that of a 200 (RFC 9110, 8.6): so the bytes stay, and
+ * are compressed; it does not send them. */
+static void not_modified(struct http_request *request)
+{
+    request->answer.status = MHD_HTTP_NOT_MODIFIED;
+    request->answer.content_type[0] = '\0';
+}
+
 void http_reply_bytes(struct http_request *request, unsigned status, const char *content_type, char *bytes,
                       size_t size)
 {
@@ -219,13 +227,8 @@ void http_reply_bytes(struct http_request *request, unsigned status, const char 
         request->answer.varies && fields_accept_gzip(http_header(request, MHD_HTTP_HEADER_ACCEPT_ENCODING));
     if (request->use_etag && status == 200 && (request->method == HTTP_GET || request->method == HTTP_HEAD)) {
         digest_of(bytes ? bytes : "", size, request->answer.digest);
-        if (request->answer.digest[0] && has_not_changed(request)) {
-            request->answer.status = MHD_HTTP_NOT_MODIFIED;
-            request->answer.content_type[0] = '\0';
-            free(bytes);
-            http_answer_bytes(request, NULL, 0);
-            return;
-        }
+        if (request->answer.digest[0] && has_not_changed(request))
+            not_modified(request);
     }
     if (request->answer.gzip)
         http_deflate(request, bytes, size);

@@ -11,9 +11,9 @@
 
 static int64_t time_of(const struct http_server *server, enum http_phase phase)
 {
-    return phase == HTTP_ARRIVING ? server->limits.arrive_ms
-           : phase == HTTP_IDLE   ? server->limits.idle_ms
-                                  : server->limits.answer_ms;
+    if (phase == HTTP_IDLE)
+        return server->draining ? 0 : server->limits.idle_ms;
+    return phase == HTTP_ARRIVING ? server->limits.arrive_ms : server->limits.answer_ms;
 }
 
 void http_deadline_clear(struct http_connection *connection)
@@ -67,4 +67,12 @@ void http_deadline_on_timer(uv_timer_t *timer)
         uv_timer_start(timer, http_deadline_on_timer, (uint64_t)(next_ms - now_ms), 0);
     if (expired)
         http_run_soon(server);
+}
+
+void http_deadline_end_idle(struct http_server *server)
+{
+    struct http_connection *connection;
+    while ((connection = TAILQ_FIRST(&server->deadlines[HTTP_IDLE])))
+        expire(connection);
+    http_run_soon(server);
 }

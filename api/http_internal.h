@@ -17,6 +17,7 @@ enum http_phase { HTTP_ARRIVING, HTTP_IDLE, HTTP_ANSWERING, HTTP_PHASES, HTTP_NO
 struct http_connection {
     struct http_server *server;
     struct MHD_Connection *handle;
+    struct http_request *request; /* not completed yet */
     enum http_phase phase;
     int64_t due_ms;
     TAILQ_ENTRY(http_connection) link; /* while it has a deadline: in deadlines[phase] */
@@ -33,8 +34,8 @@ struct http_server {
     uv_timer_t grace;
     int handles;
     struct http_connections deadlines[HTTP_PHASES]; /* each in order: the earliest first */
-    LIST_HEAD(, http_request) requests;             /* begun and not completed */
-    int n_requests;
+    LIST_HEAD(, http_request) requests;             /* their first line is in; not completed */
+    int n_requests;                                 /* those of them whose headers are in */
     int n_held; /* those of them that the app has seen and nobody has replied to */
     unsigned n_streams;
     size_t bodies; /* bytes of memory that bodies hold */
@@ -129,6 +130,8 @@ void http_wake(struct http_request *request);
 void http_deadline_set(struct http_connection *connection, enum http_phase phase);
 void http_deadline_clear(struct http_connection *connection);
 void http_deadline_on_timer(uv_timer_t *timer);
+/* The server drains: connections that wait for a request end, now and from now on. */
+void http_deadline_end_idle(struct http_server *server);
 
 /* -- http_request.c: libmicrohttpd's callbacks; data is the server */
 
@@ -138,6 +141,8 @@ enum MHD_Result http_on_request(void *data, struct MHD_Connection *handle, const
                                 size_t *upload_data_size, void **state);
 void http_on_completed(void *data, struct MHD_Connection *handle, void **state,
                        enum MHD_RequestTerminationCode why);
+/* After an error of its own libmicrohttpd may forget a request. Nothing when there is none. */
+void http_request_forgotten(struct http_connection *connection);
 
 /* -- http_framing.c */
 

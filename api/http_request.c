@@ -39,6 +39,8 @@ void *http_on_target(void *data, const char *target, struct MHD_Connection *hand
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(handle, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     struct http_connection *connection = info ? info->socket_context : NULL;
+    if (connection)
+        http_request_forgotten(connection);
     struct http_request *request = connection ? calloc(1, sizeof *request) : NULL;
     if (request == NULL)
         return NULL;
@@ -51,7 +53,7 @@ void *http_on_target(void *data, const char *target, struct MHD_Connection *hand
                                      .query = "",
                                      .declared = -1};
     LIST_INSERT_HEAD(&server->requests, request, link);
-    server->n_requests++;
+    connection->request = request;
     if (connection->phase != HTTP_ARRIVING) /* a connection's first request: since it began */
         http_deadline_set(connection, HTTP_ARRIVING);
     return request;
@@ -68,6 +70,7 @@ static void on_headers(struct http_request *request, const char *url, const char
     struct http_server *server = request->server;
     request->method = find_method(method);
     request->state = HTTP_DECIDING;
+    server->n_requests++;
     server->n_held++;
     if (server->ending)
         refuse(request, 503, "the server is ending");
@@ -191,27 +194,40 @@ static void release(struct http_request *request)
     free(request);
 }
 
+static void complete(struct http_request *request, bool whole)
+{
+    struct http_server *server = request->server;
+    assert(!request->asleep && request->state != HTTP_DECIDING && request->state != HTTP_SERVING &&
+           request->state != HTTP_COMPRESSING);
+    LIST_REMOVE(request, link);
+    request->connection->request = NULL;
+    if (request->state != HTTP_NEW)
+        server->n_requests--;
+    if (request->stream_counted)
+        server->n_streams--;
+    if (request->stream.closed)
+        request->stream.closed(request->stream.data, whole && !request->stream_refused);
+    release(request);
+}
+
 void http_on_completed(void *data, struct MHD_Connection *handle, void **state,
                        enum MHD_RequestTerminationCode why)
 {
-    struct http_server *server = data;
     struct http_request *request = *state;
+    (void)data;
     (void)handle;
     if (request == NULL)
         return;
     *state = NULL;
-    assert(!request->asleep && request->state != HTTP_DECIDING && request->state != HTTP_SERVING &&
-           request->state != HTTP_COMPRESSING);
-    LIST_REMOVE(request, link);
-    server->n_requests--;
     if (why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
         http_deadline_set(request->connection, HTTP_IDLE);
-    if (request->stream_counted)
-        server->n_streams--;
-    if (request->stream.closed)
-        request->stream.closed(request->stream.data,
-                               !request->stream_refused && why == MHD_REQUEST_TERMINATED_COMPLETED_OK);
-    release(request);
+    complete(request, why == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+}
+
+void http_request_forgotten(struct http_connection *connection)
+{
+    if (connection->request)
+        complete(connection->request, false);
 }
 
 void http_accept(struct http_request *request)
