@@ -3,13 +3,10 @@
 -- out, the second filled in.
 -- (database_id, id) < ... instead of database_id = ...: that would be no order by database_id any more, and the planner
 -- would rather read all backups from the newest on than the index of this database's.
--- storage_type, file_path, file_size and checksum of a backup are the older system's; where it has none, those
--- of its first copy.
+-- storage_type, file_path, file_size and checksum of a backup are the older system's; where it has none, the program
+-- takes those of its first copy.
 SELECT b.id, b.name, b.status, copies.list AS destinations,
-       coalesce(nullif(b.storage_type, ''), copies.storage_type) AS storage_type,
-       coalesce(nullif(b.file_path, ''), copies.file_path) AS file_path,
-       coalesce(b.file_size, copies.file_size) AS file_size,
-       coalesce(b.checksum, copies.checksum) AS checksum,
+       nullif(b.storage_type, '') AS storage_type, nullif(b.file_path, '') AS file_path, b.file_size, b.checksum,
        b.schedule_id, b.origin, b.ordering, b.error_message, b.duration_seconds,
        b.is_compressed, b.compression_type, b.is_encrypted,
        to_char(b.fire_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS fire_time,
@@ -51,11 +48,7 @@ CROSS JOIN LATERAL (
                'created_at', to_char(d.created_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
                'updated_at', to_char(d.updated_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
                'disk_identity', CASE WHEN place.base_path = d.base_path THEN place.disk_identity END
-           ) ORDER BY coalesce(d.priority, 0), d.id), '[]') AS list,
-           (array_agg(d.storage_type::text ORDER BY coalesce(d.priority, 0), d.id))[1] AS storage_type,
-           (array_agg(d.file_path ORDER BY coalesce(d.priority, 0), d.id))[1] AS file_path,
-           (array_agg(d.file_size ORDER BY coalesce(d.priority, 0), d.id))[1] AS file_size,
-           (array_agg(d.checksum::text ORDER BY coalesce(d.priority, 0), d.id))[1] AS checksum
+           ) ORDER BY coalesce(d.priority, 0), d.id), '[]') AS list
     FROM backup_destinations d
     LEFT JOIN destinations place ON place.id = d.destination_id
     WHERE d.backup_id = b.id
