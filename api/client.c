@@ -47,12 +47,12 @@ void client_address_of(const char *peer, const char *forwarded_for, const char *
 void client_address(const struct http_request *request, const char *trusted,
                     char ret_address[CLIENT_ADDRESS_SIZE])
 {
-    client_address_of(http_remote_address(request), http_header(request, "X-Forwarded-For"), trusted,
+    client_address_of(http_remote_address(request), http_header_last(request, "X-Forwarded-For"), trusted,
                       ret_address);
 }
 
 bool client_is_https(const struct http_request *request, const char *trusted)
 {
-    const char *peer = http_remote_address(request), *scheme = http_header(request, "X-Forwarded-Proto");
+    const char *peer = http_remote_address(request), *scheme = http_header_last(request, "X-Forwarded-Proto");
     return scheme && strcasecmp(scheme, "https") == 0 && is_trusted(trusted, peer, strlen(peer));
 }

@@ -84,6 +84,8 @@ const char *http_request_query(const struct http_request *request);
 
 /* The first of that name; NULL when absent. Names without regard to case. */
 const char *http_header(const struct http_request *request, const char *name);
+/* The last of that name: of X-Forwarded-For what the nearest proxy added. */
+const char *http_header_last(const struct http_request *request, const char *name);
 const char *http_cookie(const struct http_request *request, const char *name);
 
 /* The peer's address without port, "unix" on a unix socket. Behind a reverse proxy: that of the proxy. */

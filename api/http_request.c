@@ -258,6 +258,26 @@ const char *http_header(const struct http_request *request, const char *name)
     return MHD_lookup_connection_value(request->handle, MHD_HEADER_KIND, name);
 }
 
+struct last_header {
+    const char *name, *value;
+};
+
+static enum MHD_Result look_for_last(void *data, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct last_header *last = data;
+    (void)kind;
+    if (value && strcasecmp(name, last->name) == 0)
+        last->value = value;
+    return MHD_YES;
+}
+
+const char *http_header_last(const struct http_request *request, const char *name)
+{
+    struct last_header last = {.name = name};
+    MHD_get_connection_values(request->handle, MHD_HEADER_KIND, look_for_last, &last);
+    return last.value;
+}
+
 const char *http_cookie(const struct http_request *request, const char *name)
 {
     return MHD_lookup_connection_value(request->handle, MHD_COOKIE_KIND, name);

@@ -133,7 +133,8 @@ def test_bodies_are_never_requests(server):
     ],
     ids=range(21),
 )
-def test_garbage(server, data):
+def test_garbage(start, data):
+    server = start(arrive_ms=2000)
     answer = server.raw(data + CLOSE.encode() + b"\r\n\r\n")
     assert all(status >= 400 for status in statuses(answer)), answer
     assert server.status()["served"] == 1
@@ -219,7 +220,7 @@ def reader_of_little(server, target):
     return s
 
 
-@pytest.mark.parametrize("target", ["/large?size=60000000", "/download?size=60000000", "/events?every_ms=1"])
+@pytest.mark.parametrize("target", ["/large?size=60000000", "/download?size=60000000", "/events?every_ms=1&pad=4000"])
 def test_answers_that_are_not_taken(start, wait_for, target):
     server = start(stall_s=1)
     with reader_of_little(server, target):
@@ -283,7 +284,7 @@ def test_bodies_have_a_bound_together(start, wait_for):
     body = b"x" * 200_000
     with server.connect() as slow:
         slow.sendall(request("POST", "/length", None, body)[:-1])
-        wait_for(lambda: server.ask("POST", "/length", None, body).status == 503)
+        wait_for(lambda: server.unread() == 0)
         answer = server.ask("POST", "/length", None, body)
         assert answer.status == 503 and answer.headers["Retry-After"] and json.loads(answer.body)["status"] == 503
         assert server.ask("POST", "/length", None, body[:1000]).status == 200
@@ -293,7 +294,8 @@ def test_bodies_have_a_bound_together(start, wait_for):
         wait_for(lambda: server.ask("POST", "/length", None, body).status == 200)
     with server.connect() as gone:
         gone.sendall(request("POST", "/length", None, body)[:-1])
-        wait_for(lambda: server.ask("POST", "/length", None, body).status == 503)
+        wait_for(lambda: server.unread() == 0)
+        assert server.ask("POST", "/length", None, body).status == 503
     wait_for(lambda: server.ask("POST", "/length", None, body).status == 200)
 
 

@@ -178,6 +178,20 @@ def test_secure_cookie_and_the_clients_address(bm, setting, headers, secure):
     assert seen == ("198.51.100.7" if "127.0.0.1" in setting.get("BM_TRUSTED_PROXIES", "") else "127.0.0.1")
 
 
+def test_what_a_client_says_of_itself_before_the_proxy_does(bm):
+    """A proxy that adds a header of its own, behind the client's: the last one counts."""
+    api = ApiServer(bm, BM_TRUSTED_PROXIES="127.0.0.1")
+    add_user(bm, "anna")
+    body = json.dumps({"username": "anna", "password": PASSWORD}).encode()
+    with api.connect() as s:
+        s.sendall(b"POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+                  b"X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 198.51.100.7\r\n"
+                  b"X-Forwarded-Proto: http\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))  # fmt: skip
+        answer = s.makefile("rb").read().decode()
+    assert answer.startswith("HTTP/1.1 200") and "; Secure" not in answer
+    assert bm.value("SELECT remote_address FROM audit_log WHERE action = 'login'") == "198.51.100.7"
+
+
 # -- passwords
 
 

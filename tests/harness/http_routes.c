@@ -164,6 +164,7 @@ struct stream {
     int64_t position, end; /* end < 0: ticks for ever, every interval */
     bool fails;            /* in the middle */
     bool ticked;
+    int pad; /* of an event, to make it larger */
     uv_timer_t timer;
 };
 
@@ -185,7 +186,7 @@ static ssize_t read_tick(void *data, char *buffer, size_t size)
     if (!s->ticked)
         return HTTP_STREAM_WAIT;
     s->ticked = false;
-    int n = snprintf(buffer, size, "data: %lld\n\n", (long long)s->position++);
+    int n = snprintf(buffer, size, "data: %*lld\n\n", s->pad, (long long)s->position++);
     return n < (int)size ? n : (ssize_t)size;
 }
 
@@ -222,12 +223,14 @@ static struct stream *stream_new(struct api *api, struct http_request *request, 
 
 static void get_events(struct api *api, struct http_request *request)
 {
-    static const struct input_field fields[] = {{"every_ms", INPUT_INTEGER, .max = 60000}};
-    const struct input *input = input_query(request, fields, 1);
+    static const struct input_field fields[] = {{"every_ms", INPUT_INTEGER, .max = 60000},
+                                                {"pad", INPUT_INTEGER, .max = 4000}};
+    const struct input *input = input_query(request, fields, 2);
     if (input == NULL)
         return;
     struct stream *s = stream_new(api, request, "events");
     s->end = -1;
+    s->pad = (int)input->values[1].integer;
     uint64_t every_ms = (uint64_t)input->values[0].integer;
     if (every_ms)
         uv_timer_start(&s->timer, on_tick, 0, every_ms);

@@ -58,6 +58,16 @@ class HttpRoutes:
         folder = f"/proc/{self.process.pid}/fd"
         return sum(os.readlink(f"{folder}/{fd}").startswith("socket:") for fd in os.listdir(folder)) - 1
 
+    def unread(self):
+        """Bytes on their way to it or not read yet, over all connections."""
+        port, total = f":{self.address[1]:04X}", 0
+        with open("/proc/net/tcp") as table:
+            for line in list(table)[1:]:
+                local, remote, _, queues = line.split()[1:5]
+                sent, received = (int(n, 16) for n in queues.split(":"))
+                total += received * local.endswith(port) + sent * remote.endswith(port)
+        return total
+
     def cpu_ticks(self):
         with open(f"/proc/{self.process.pid}/stat") as stat:
             fields = stat.read().rpartition(")")[2].split()

@@ -272,6 +272,34 @@ static void test_hangs_behind_a_refresh(void **state)
     end(&f);
 }
 
+/* Refreshes that wait for their turn don't get it while the disk hangs, though there would be room. */
+static void test_no_more_looks_while_it_hangs(void **state)
+{
+    struct fixture f;
+    char key[16];
+    (void)state;
+    begin(&f, 1000);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 6; i++) {
+            snprintf(key, sizeof key, "%d", i);
+            assert_int_equal(ask(&f, false, "/dead", key), round == 0);
+            if (round == 0)
+                give(5);
+        }
+        turn(&f);
+        fake.now_ms += FRESH_MS;
+    }
+    assert_int_equal(fake.n, 4);
+    give_nth(1, 5);
+    assert_int_equal(fake.n, 3);
+    give(5);
+    give(5);
+    assert_int_equal(fake.n, 1);
+    give(5); /* the last of the late ones */
+    assert_int_equal(fake.n, 2);
+    end(&f);
+}
+
 static void test_remembered(void **state)
 {
     struct fixture f;
