@@ -13,7 +13,12 @@
 #include "base/log.h"
 #include "login.h"
 
+/* Looks at files. The pool's other threads (main.c) are for host names and the like. */
 #define FILE_CHECK_MS 3000
+#define FILE_FRESH_MS 10000
+#define FILE_STALE_MS 60000
+#define FILES_KEPT 4096
+#define FILE_LOOKS_AT_ONCE 24
 #define GRACE_MS 5000
 #define LAST_RESORT_MS 10000
 
@@ -135,6 +140,17 @@ static int serve_http(struct api *api, uv_loop_t *loop, struct error *err)
     return http_server_new(loop, api->listening.fd, &app, &http_limits_default, &api->http, err);
 }
 
+static int watch_files(struct api *api, struct error *err)
+{
+    struct file_check_options options = {.legacy_base = api->legacy_base,
+                                         .timeout_ms = FILE_CHECK_MS,
+                                         .fresh_ms = FILE_FRESH_MS,
+                                         .stale_ms = FILE_STALE_MS,
+                                         .most_files = FILES_KEPT,
+                                         .most_looks = FILE_LOOKS_AT_ONCE};
+    return file_checks_new(api->loop, &options, &api->files, err);
+}
+
 int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, struct error *err)
 {
     *api = (struct api){.loop = loop, .settings = settings, .listening = {.fd = -1}};
@@ -145,7 +161,7 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
     if (rc == 0)
         rc = prepare_identity(api, err);
     if (rc == 0)
-        rc = file_checks_new(loop, api->legacy_base, FILE_CHECK_MS, &api->files, err);
+        rc = watch_files(api, err);
     if (rc == 0)
         rc = listen_open(settings->listen, &api->listening, err);
     if (rc == 0) {

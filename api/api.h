@@ -52,7 +52,11 @@ bool api_run(struct api *api);
 void health_live(struct api *api, struct http_request *request);
 void health_ready(struct api *api, struct http_request *request);
 
-/* GET /api/databases/{id}/details */
+/* GET /api/databases?limit=&after=&q=&group_id=&active=, GET /api/databases/{id} */
+void databases_list(struct api *api, struct http_request *request);
+void databases_show(struct api *api, struct http_request *request);
+
+/* GET /api/databases/{id}/details?limit=&before= */
 void details_get(struct api *api, struct http_request *request);
 
 /* Replies to a request that PostgreSQL could not answer, and logs what came in between. */

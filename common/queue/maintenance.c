@@ -22,7 +22,7 @@
  *        -> DUE -> QUEUES -> for each queue:
  *             REAP -> PARKED_NAMES -> for each list: PARKED_PAGE -> PARKED_JUDGE -> UNPARK -> PARKED_PAGE ...
  *             -> CURSOR -> FETCH -> LOOK -> UNSTAMP -> FETCH ... -> CLOSE_CURSOR
- *        -> ENDED -> ROLL_UP -> RELAY_SELECT ... (what was restored) -> RECORD -> UNLOCK
+ *        -> ENDED -> ROLL_UP -> RELAY_SELECT ... (what was restored) -> FOLD ... -> RECORD -> UNLOCK
  *
  * The lock and the cursor live in a transaction on a connection of their own; every write goes over the
  * shared client and is committed at once, so that no worker waits for a row until the pass ends.
@@ -48,6 +48,7 @@ enum state {
     CLOSE_CURSOR,
     ENDED,
     ROLL_UP,
+    FOLD,
     RECORD,
     UNLOCK,
 };
@@ -539,12 +540,18 @@ static void unlock(struct maintenance *m)
     ask_one(m, m->lock, m->failed.code ? &unfinished_rollback : &unfinished_commit, NULL);
 }
 
+static void fold(struct maintenance *m)
+{
+    hold_lock(m);
+    m->state = FOLD;
+    ask_one(m, m->pg, &unfinished_fold_statistics, NULL);
+}
+
 static void after_relay(struct maintenance *m)
 {
-    if (m->last_relay) {
-        m->state = RECORD;
-        ask_one(m, m->pg, &unfinished_record, NULL);
-    } else if ((m->flags & (MAINTENANCE_RECONCILE | MAINTENANCE_NOW)) && !(m->flags & MAINTENANCE_NO_LOCK)) {
+    if (m->last_relay)
+        fold(m);
+    else if ((m->flags & (MAINTENANCE_RECONCILE | MAINTENANCE_NOW)) && !(m->flags & MAINTENANCE_NO_LOCK)) {
         char seconds[24];
         snprintf(seconds, sizeof seconds, "%lld",
                  m->flags & MAINTENANCE_NOW ? 0 : (long long)m->reconcile_seconds * 3 / 4);
@@ -671,6 +678,14 @@ static void step(struct maintenance *m, const struct pg_results *pg, const redis
         return;
     case ROLL_UP:
         last_relay(m);
+        return;
+    case FOLD:
+        if (pg_int(r, 0, 0, 0) == UNFINISHED_FOLD_MAX && ++m->pages < MAX_PAGES) {
+            fold(m);
+            return;
+        }
+        m->state = RECORD;
+        ask_one(m, m->pg, &unfinished_record, NULL);
         return;
     case RECORD:
         unlock(m);

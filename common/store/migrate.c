@@ -24,6 +24,8 @@ extern const unsigned char sql_002_destinations_and_queue_up[];
 extern const unsigned char sql_002_destinations_and_queue_down[];
 extern const unsigned char sql_003_api_up[];
 extern const unsigned char sql_003_api_down[];
+extern const unsigned char sql_004_statistics_up[];
+extern const unsigned char sql_004_statistics_down[];
 
 /* Versions are the positions in this table. */
 static const struct step {
@@ -35,6 +37,7 @@ static const struct step {
     {"001_add_backup_destinations", sql_001_add_backup_destinations_up, sql_001_add_backup_destinations_down},
     {"002_destinations_and_queue", sql_002_destinations_and_queue_up, sql_002_destinations_and_queue_down},
     {"003_api", sql_003_api_up, sql_003_api_down},
+    {"004_statistics", sql_004_statistics_up, sql_004_statistics_down},
 };
 #define N_STEPS ((int)(sizeof steps / sizeof *steps))
 

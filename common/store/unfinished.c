@@ -76,6 +76,11 @@ const struct pg_statement unfinished_ended_unnoticed = {
     "  AND d.status IN ('pending', 'uploading')) ORDER BY b.id LIMIT 500) e",
     0};
 
+#define TEXT_OF(number) #number
+#define NUMBER(number) TEXT_OF(number)
+const struct pg_statement unfinished_fold_statistics = {
+    NULL, "SELECT bm_fold_statistics(" NUMBER(UNFINISHED_FOLD_MAX) ")", 0};
+
 const struct pg_statement unfinished_record = {
     NULL,
     "INSERT INTO maintenance (name, last_run_at) VALUES ('reconcile', clock_timestamp())"

@@ -21,4 +21,8 @@ extern const struct pg_statement unfinished_fetch;
 extern const struct pg_statement unfinished_close_cursor;
 extern const struct pg_statement unfinished_unstamp;
 extern const struct pg_statement unfinished_ended_unnoticed;
+/* At most UNFINISHED_FOLD_MAX changes of counts (sql/004_statistics.up.sql); the result is how many there
+ * were. */
+#define UNFINISHED_FOLD_MAX 20000
+extern const struct pg_statement unfinished_fold_statistics;
 extern const struct pg_statement unfinished_record;

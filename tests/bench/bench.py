@@ -10,6 +10,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import details  # noqa: E402
 import dispatch  # noqa: E402
 import idle  # noqa: E402
 import stores  # noqa: E402
@@ -40,6 +41,7 @@ BENCHES = {
     "gzip": bench_gzip,
     "uploads": uploads.bench_uploads,
     "stores": stores.bench_stores,
+    "details": details.bench_details,
 }
 
 
@@ -67,7 +69,9 @@ def arguments():
                         help="stores of uploads and stores")  # fmt: skip
     parser.add_argument("--upload-mib", type=int, default=1024, help="size of the uploaded file")
     parser.add_argument("--upload-files", type=int, default=2000, help="uploaded files of 64 KiB")
-    parser.add_argument("--no-peer", action="store_true", help="without BullMQ, curl and rclone")
+    parser.add_argument("--backups", type=int, default=100000, help="of the database whose page is asked for")
+    parser.add_argument("--connections", type=numbers, default="1,16", help="clients of the page at once")
+    parser.add_argument("--no-peer", action="store_true", help="without BullMQ, curl, rclone and FastAPI")
     parser.add_argument("--dir", default=os.environ.get("BM_TEST_DIR", "/tmp"), help="where the servers keep data")
     parser.add_argument("--build", default=os.path.join(REPOSITORY, "build", "release"), help="build directory")
     parser.add_argument("--postgres-setting", action="append", metavar="NAME=VALUE", help="for experiments")

@@ -1,4 +1,4 @@
-"""backup-api: the specification's endpoint over rows of every kind, and a server that no client can upset."""
+"""backup-api: its settings, its health, its end, and a server that no client can upset."""
 
 import concurrent.futures
 import fcntl
@@ -15,9 +15,8 @@ import urllib.request
 import pytest
 
 from harness.api import make_token
+from harness.backup_rows import add_database
 from harness.system import System
-
-CHECKSUM = "a3f2b1c4d5" * 6 + "abcd"
 
 
 class Api:
@@ -67,44 +66,6 @@ class Api:
 @pytest.fixture
 def api(bm):
     return Api(bm)
-
-
-def add_database(bm, name="production", **columns):
-    row = {
-        "name": name, "db_type": "postgresql", "host": "db.example", "port": 5432, "username": "reader",
-        "database_name": "production", "password_encrypted": "fernet-secret-token", "password_ref": "env:HIDDEN_REFERENCE",
-        "connection_options": '{"sslpassword": "option-secret"}', **columns,
-    }  # fmt: skip
-    names = ", ".join(row)
-    return bm.query(
-        f"INSERT INTO databases ({names}, created_by) SELECT {', '.join(['%s'] * len(row))}, id FROM users LIMIT 1 RETURNING id",
-        *row.values(),
-    )[0]["id"]
-
-
-def add_backup(bm, database, name, status="completed", **columns):
-    names = "".join(f", {c}" for c in columns)
-    return bm.query(
-        f"INSERT INTO backups (name, database_id, status, created_by{names}) "
-        f"SELECT %s, %s, %s, id{', %s' * len(columns)} FROM users LIMIT 1 RETURNING id",
-        name, database, status, *columns.values(),
-    )[0]["id"]  # fmt: skip
-
-
-def add_copy(bm, backup, storage_type, file_path, status="completed", **columns):
-    names = "".join(f", {c}" for c in columns)
-    return bm.query(
-        f"INSERT INTO backup_destinations (backup_id, storage_type, file_path, status{names}) "
-        f"VALUES (%s, %s, %s, %s{', %s' * len(columns)}) RETURNING id",
-        backup, storage_type, file_path, status, *columns.values(),
-    )[0]["id"]  # fmt: skip
-
-
-def write(path, size):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as f:
-        f.truncate(size)
-    return path
 
 
 # -- the program
@@ -181,181 +142,7 @@ def test_health(bm, api, redis, wait_for):
     wait_for(lambda: api.request("/readyz")[0] == 200)
 
 
-# -- details
-
-
-def test_specification(bm, api):
-    """The page's own example as rows: the answer is the page's, field for field."""
-    main, disk = bm.directory("main"), bm.directory("external_hdd")
-    local_path = "production/postgresql/backup_20251102_080000.sql.gz"
-    disk_path = "backups/production/backup_20251102_080000.sql.gz"
-    s3_path = "backups/2025/11/02/backup_20251102_080000.sql.gz"
-    write(f"{main}/{local_path}", 35842048)
-    write(f"{disk}/{disk_path}", 35842048)
-    database = add_database(bm)
-    backup = add_backup(bm, database, "production_postgresql_20251102_080000")
-    config = '{"bucket":"my-backups","region":"us-east-1"}'
-    third = add_copy(bm, backup, "s3", s3_path, storage_name="AWS S3 Backup", file_size=35840000, priority=2,
-                     upload_duration_seconds=180, storage_config=config)  # fmt: skip
-    second = add_copy(bm, backup, "local_external", disk_path, storage_name="External HDD Backup", base_path=disk,
-                      file_size=35840000, priority=1, upload_duration_seconds=120)  # fmt: skip
-    first = add_copy(bm, backup, "local", local_path, storage_name="Main Storage", base_path=main, file_size=35840000,
-                     checksum=CHECKSUM, priority=0, upload_duration_seconds=45)  # fmt: skip
-
-    answer = api.details(database)
-    shown = answer["recent_backups"]
-    assert len(shown) == 1
-    wanted = {
-        "id": backup, "name": "production_postgresql_20251102_080000", "status": "completed",
-        "storage_type": "local", "file_path": local_path, "file_size": 35840000, "checksum": CHECKSUM,
-    }  # fmt: skip
-    assert {k: shown[0][k] for k in wanted} == wanted
-
-    def info(base, path):
-        return {"exists": True, "absolute_path": f"{base}/{path}", "file_size_on_disk": 35842048, "is_accessible": True,
-                "error_message": None}  # fmt: skip
-
-    copies = [
-        {"id": first, "storage_type": "local", "storage_name": "Main Storage", "file_path": local_path,
-         "base_path": main, "file_size": 35840000, "checksum": CHECKSUM, "status": "completed", "priority": 0,
-         "upload_duration_seconds": 45, "storage_config": None, "file_info": info(main, local_path)},
-        {"id": second, "storage_type": "local_external", "storage_name": "External HDD Backup", "file_path": disk_path,
-         "base_path": disk, "file_size": 35840000, "checksum": None, "status": "completed", "priority": 1,
-         "upload_duration_seconds": 120, "storage_config": None, "file_info": info(disk, disk_path)},
-        {"id": third, "storage_type": "s3", "storage_name": "AWS S3 Backup", "file_path": s3_path, "base_path": None,
-         "file_size": 35840000, "status": "completed", "priority": 2, "upload_duration_seconds": 180,
-         "storage_config": config, "file_info": None},
-    ]  # fmt: skip
-    assert len(shown[0]["destinations"]) == len(copies)
-    for given, copy in zip(shown[0]["destinations"], copies):
-        assert {k: given[k] for k in copy} == copy
-        assert "disk_identity" not in given and "lease_owner" not in given
-        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", given["created_at"])
-    assert answer["database"]["id"] == database and answer["database"]["db_type"] == "postgresql"
-
-
-def test_real_backup(bm, api):
-    base = bm.destination("disk")
-    bm.destination("external", "--priority", 1, type="local_external")
-    bm.command_database("greeting", "echo", "hello")
-    bm.assign("greeting", "disk", "external")
-    backup = bm.run("greeting")
-    database = bm.value("SELECT database_id FROM backups WHERE id = %s", backup)
-    pending = api.details(database)["recent_backups"][0]
-    assert [d["status"] for d in pending["destinations"]] == ["pending", "pending"]
-    assert [d["file_info"] for d in pending["destinations"]] == [None, None]
-    assert (pending["storage_type"], pending["file_size"]) == ("local", None)
-
-    bm.worker()
-    assert bm.wait_ended(backup)["status"] == "completed"
-    shown = api.details(database)["recent_backups"][0]
-    rows = bm.rows(backup)
-    assert shown["status"] == "completed" and shown["file_size"] == rows[0]["file_size"]
-    for copy, row in zip(shown["destinations"], rows):
-        bm.assert_whole(row)
-        assert copy["checksum"] == row["checksum"]
-        assert copy["file_info"]["is_accessible"] and copy["file_info"]["file_size_on_disk"] == row["file_size"]
-        assert copy["upload_completed_at"] == row["upload_completed_at"].strftime("%Y-%m-%dT%H:%M:%SZ")
-    # another disk under the mount point: the marker is gone
-    os.remove(os.path.join(rows[1]["base_path"], ".backupmanager-disk"))
-    info = [d["file_info"] for d in api.details(database)["recent_backups"][0]["destinations"]]
-    assert info[0]["exists"] and info[0]["absolute_path"].startswith(base)
-    assert not info[1]["exists"] and not info[1]["is_accessible"] and info[1]["error_message"]
-
-
-def test_files_that_are_not_there(bm, api):
-    base = bm.directory("base")
-    write(f"{base}/here", 5)
-    os.symlink("/etc/passwd", f"{base}/link")
-    os.mkdir(f"{base}/folder")
-    os.mkfifo(f"{base}/fifo")
-    os.chmod(write(f"{base}/locked", 5), 0)
-    write(f"{base}/notfolder", 5)
-    cases = [
-        ("here", base, "completed", None),
-        ("missing", base, "completed", "the file is not there"),
-        ("no/folder/missing", base, "completed", "the file is not there"),
-        ("notfolder/x", base, "completed", "stands where a directory is needed"),
-        ("x", os.path.join(bm.tmp, "unmounted"), "completed", "mount the disk"),
-        ("x", "relative/base", "completed", "not absolute"),
-        ("link", base, "completed", "symbolic link"),
-        ("folder", base, "completed", "not a regular file"),
-        ("fifo", base, "completed", "not a regular file"),
-        ("locked", base, "completed", "ermission denied"),
-        ("../../etc/passwd", base, "completed", "'..'"),
-        ("/etc/passwd", base, "completed", "absolute"),
-        ("x\ny", base, "completed", "control character"),
-        ("x" * 300, base, "completed", "255 bytes"),
-        ("here", base, "failed", ...),
-        ("here", base, "uploading", ...),
-    ]
-    database = add_database(bm)
-    backup = add_backup(bm, database, "b", "partial")
-    for i, (path, where, status, _) in enumerate(cases):
-        add_copy(bm, backup, "local", path, status, base_path=where, priority=i)
-    copies = api.details(database)["recent_backups"][0]["destinations"]
-    for (path, where, _, error), copy in zip(cases, copies):
-        info = copy["file_info"]
-        if error is ...:
-            assert info is None
-        elif error is None:
-            assert info == {"exists": True, "absolute_path": f"{base}/here", "file_size_on_disk": 5,
-                            "is_accessible": True, "error_message": None}  # fmt: skip
-        else:
-            assert (info["exists"], info["is_accessible"], info["file_size_on_disk"]) == (False, False, None)
-            assert error in info["error_message"], (path, where, info)
-
-
-def test_older_rows(bm, api):
-    """What the migration leaves: no base_path, '/' as base_path, legacy columns; and names Path() would read."""
-    legacy = bm.env["BM_LEGACY_BASE_PATH"]
-    write(f"{legacy}/mysql/old.sql.gz", 7)
-    absolute = write(os.path.join(bm.directory("abs"), "old.sql.gz"), 9)
-    database = add_database(bm, db_type="mysql")
-    relative = add_backup(bm, database, "one", storage_type="local", file_path="./mysql/old.sql.gz", file_size=7)
-    add_copy(bm, relative, "local", "./mysql//old.sql.gz", origin="migrated", storage_name="Primary Storage (migrated)")
-    other = add_backup(bm, database, "two", storage_type="local", file_path=absolute, file_size=9, checksum="c0ffee")
-    add_copy(bm, other, "local", absolute[1:], base_path="/", origin="migrated")
-    bare = add_backup(bm, database, "three", "failed", storage_type="local", file_path="")
-
-    shown = {b["id"]: b for b in api.details(database)["recent_backups"]}
-    assert list(shown) == [bare, other, relative]
-    assert shown[bare]["destinations"] == [] and shown[bare]["file_path"] is None
-    assert (shown[relative]["file_path"], shown[relative]["file_size"]) == ("./mysql/old.sql.gz", 7)
-    assert (shown[other]["file_path"], shown[other]["checksum"]) == (absolute, "c0ffee")
-    info = shown[relative]["destinations"][0]["file_info"]
-    assert (info["exists"], info["absolute_path"]) == (True, f"{legacy}/mysql/old.sql.gz")
-    info = shown[other]["destinations"][0]["file_info"]
-    assert (info["exists"], info["absolute_path"], info["file_size_on_disk"]) == (True, absolute, 9)
-
-
-def test_no_secret_leaves(bm, api):
-    database = add_database(bm)
-    backup = add_backup(bm, database, "b", "failed")
-    nested = {"bucket": "b", "secret_access_key": "LEAK1", "proxy": {"url": "https://u:LEAK2@h/"}, "credentials_ref": "env:NAME"}
-    for i, config in enumerate((json.dumps(nested), '{"password": "LEAK3"', '["LEAK4"]', '{"bucket": "b"}')):
-        add_copy(bm, backup, "s3", f"k{i}", "failed", storage_config=config, priority=i)
-    text = json.dumps(api.details(database))
-    for secret in ("LEAK", "fernet-secret", "option-secret", "HIDDEN_REFERENCE", "password_"):
-        assert secret not in text
-    configs = [d["storage_config"] for d in api.details(database)["recent_backups"][0]["destinations"]]
-    assert json.loads(configs[0]) == {"bucket": "b", "secret_access_key": "***", "proxy": "***", "credentials_ref": "env:NAME"}
-    assert configs[1:] == ["***", "***", '{"bucket": "b"}']
-    assert "LEAK" not in api.process.log()
-
-
-def test_limit(bm, api):
-    database = add_database(bm)
-    other = add_database(bm, "other")
-    add_backup(bm, other, "elsewhere")
-    ids = [add_backup(bm, database, f"b{i}") for i in range(60)]
-    shown = api.details(database)["recent_backups"]
-    assert [b["id"] for b in shown] == ids[:9:-1] and shown[0]["destinations"] == []
-    assert [b["id"] for b in api.details(database, "?limit=1")["recent_backups"]] == ids[-1:]
-    assert len(api.details(database, "?limit=200")["recent_backups"]) == 60
-    assert api.details(other)["recent_backups"][0]["name"] == "elsewhere"
-    for bad in ("0", "201", "-1", "x", "", "1e2", "99999999999999999999", "1;drop", "%00"):
-        assert api.get(f"/api/databases/{database}/details?limit={bad}", expect=400)["errors"][0]["field"] == "limit"
+# -- errors
 
 
 def test_errors(bm, api):
@@ -428,30 +215,6 @@ def test_smuggling(api, method, framing):
     except ConnectionError:
         pass
     assert answer.count(b"HTTP/1.1 ") <= 1 and b" 200 " not in answer, answer
-
-
-def test_many_at_once(bm, api):
-    base = bm.directory("base")
-    databases = []
-    for n in range(4):
-        databases.append(add_database(bm, f"d{n}"))
-        for i in range(10):
-            write(f"{base}/{n}/{i}", i)
-            backup = add_backup(bm, databases[n], f"d{n}b{i}")
-            add_copy(bm, backup, "local", f"{n}/{i}", base_path=base)
-            add_copy(bm, backup, "local_external", f"{n}/missing{i}", base_path=base, priority=1)
-
-    def ask(i):
-        n = i % 4
-        answer = api.details(databases[n])
-        assert [b["name"] for b in answer["recent_backups"]] == [f"d{n}b{k}" for k in reversed(range(10))]
-        for k, backup in zip(reversed(range(10)), answer["recent_backups"]):
-            there, missing = (c["file_info"] for c in backup["destinations"])
-            assert (there["exists"], there["file_size_on_disk"], missing["exists"]) == (True, k, False)
-        return api.get("/readyz")["status"]
-
-    with concurrent.futures.ThreadPoolExecutor(32) as pool:
-        assert set(pool.map(ask, range(300))) == {"ready"}
 
 
 def test_keep_alive(api):
