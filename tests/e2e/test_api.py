@@ -237,7 +237,7 @@ def test_slow_clients(bm, api):
     bm.query("INSERT INTO backups (name, database_id, status, created_by, error_message) "
              "SELECT 'b' || n, %s, 'failed', u.id, repeat('x', 50000) "
              "FROM generate_series(1, 200) n, (SELECT id FROM users LIMIT 1) u", database)  # fmt: skip
-    large = f"GET /api/databases/{database}/details?limit=200 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    large = f"GET /api/databases/{database}/details?limit=200 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.token}\r\n\r\n".encode()
     sockets = []
     for i in range(300):
         s = socket.create_connection(api.socket_address)
@@ -291,12 +291,12 @@ def test_impatient_end(bm, api):
         api.process.wait()
 
 
-def ask_all(wait_for, addresses, path):
+def ask_all(wait_for, addresses, path, token=""):
     """One connection per address with a request that has arrived over there, accepted or not."""
     sockets = []
     for address in addresses:
         s = socket.create_connection(address, timeout=60)
-        s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
         sockets.append(s)
 
     def unacknowledged(s):
@@ -322,7 +322,7 @@ def test_starts_without_servers_and_ends_amid_requests(bm, wait_for):
         silent.listen(64)
         url = f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/x"
         api = Api(bm, BM_DATABASE_URL=url, BM_REDIS_URL="unix:///nowhere")
-        asked = ask_all(wait_for, [api.socket_address] * 16, "/api/databases/1/details")
+        asked = ask_all(wait_for, [api.socket_address] * 16, "/api/databases/1/details", api.token)
         silent.accept()[0].recv(1)
         api.process.signal(15)
         assert set(statuses(asked)) == {b"HTTP/1.1 503 Service Unavailable"}
