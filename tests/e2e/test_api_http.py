@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from harness.http_routes import HttpRoutes, Pipelined, request, send
+from harness.http_routes import HttpRoutes, Pipelined, is_closed, request, send
 from harness.raw_http import read_answer
 
 
@@ -332,13 +332,15 @@ def test_limit_of_streams(programs, tmp, wait_for):
 
 
 def test_end_with_open_streams(server):
-    """SIGTERM: events end as they should, a download goes on to its end."""
-    with server.connect() as events, server.connect() as silent, server.connect() as download:
+    """SIGTERM: events end as they should, who waits for nothing is closed, a download goes on to its end."""
+    with server.connect() as events, server.connect() as silent, server.connect() as download, server.connect() as idle:
+        assert send(idle, "GET", "/status").status == 200
         events.sendall(request("GET", "/events?every_ms=1"))
         silent.sendall(request("GET", "/events"))
         download.sendall(request("GET", "/download?size=50000000"))
         assert events.recv(1) and silent.recv(1) and download.recv(1)
         server.process.ask_to_end()
+        assert is_closed(idle)
         for sock in (events, silent):
             last = b""
             while block := sock.recv(65536):

@@ -44,10 +44,10 @@ static void try_query(const char *query)
 {
     static const struct input_field fields[] = {
         {"limit", INPUT_INTEGER, .min = 1, .max = 200},
-        {"on", INPUT_BOOLEAN, .flags = 0},
+        {"on", INPUT_BOOLEAN},
         {"tags", INPUT_TEXTS, .max = 5},
         {"q", INPUT_TEXT, .max = 10},
-        {"at", INPUT_TIME, .flags = 0},
+        {"at", INPUT_TIME},
     };
     struct problem problem;
     struct input *in = input_parse_query(query, fields, 5, &problem);
