@@ -449,10 +449,15 @@ static void test_free_under_way(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_does_not_apply), cmocka_unit_test(test_few_at_once),
-        cmocka_unit_test(test_disk_hangs),     cmocka_unit_test(test_hangs_behind_a_refresh),
-        cmocka_unit_test(test_remembered),     cmocka_unit_test(test_anew),
-        cmocka_unit_test(test_bounded),        cmocka_unit_test(test_refused_start),
+        cmocka_unit_test(test_does_not_apply),
+        cmocka_unit_test(test_few_at_once),
+        cmocka_unit_test(test_disk_hangs),
+        cmocka_unit_test(test_hangs_behind_a_refresh),
+        cmocka_unit_test(test_no_more_looks_while_it_hangs),
+        cmocka_unit_test(test_remembered),
+        cmocka_unit_test(test_anew),
+        cmocka_unit_test(test_bounded),
+        cmocka_unit_test(test_refused_start),
         cmocka_unit_test(test_free_under_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
