@@ -23,7 +23,7 @@ struct sweep {
     json_t *uploads;
     char below[1024]; /* the destination's prefix as a folder: "ours/", or "" */
     bool by_key;      /* some may be told a second time */
-    bool secret;      /* the store doesn't tell them */
+    bool unlisted;    /* the store doesn't tell them */
     bool too_many;
 };
 
@@ -257,7 +257,7 @@ static void print(struct sweep *s, const struct arguments *args)
         output_json(s->uploads);
     else
         output_table(s->uploads, columns, "no open uploads of ours");
-    if (s->secret)
+    if (s->unlisted)
         fprintf(stderr,
                 "backupctl: the store doesn't tell which uploads are open, so that only those which copies "
                 "remember are listed; it ends the others by itself within a week\n");
@@ -294,8 +294,8 @@ int run_destination_sweep(struct cli *cli, const struct arguments *args, struct 
         return rc;
     struct sweep s = {.cli = cli, .uploads = json_array()};
     const struct storage_place *place = &destination.place;
-    s.secret = place->driver->capabilities & STORAGE_CAP_SECRET_UPLOADS;
-    rc = s.secret ? list_recorded(&s, id, err) : list_from_store(&s, place, id, err);
+    s.unlisted = place->driver->capabilities & STORAGE_CAP_UNLISTED_UPLOADS;
+    rc = s.unlisted ? list_recorded(&s, id, err) : list_from_store(&s, place, id, err);
     bool known = rc == 0;
     if (known && !arguments_has(args, "dry-run"))
         rc = abort_old(&s, place, hours, err);

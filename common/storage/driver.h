@@ -34,7 +34,7 @@ enum storage_capability {
     STORAGE_CAP_LIST = 1 << 3,        /* list_start: objects and open uploads */
     STORAGE_CAP_ACCESS = 1 << 4,      /* needs storage_location.access: network, credentials */
     STORAGE_CAP_EXPIRE = 1 << 5, /* the store drops uploads that never end by itself; none can be aborted */
-    STORAGE_CAP_SECRET_UPLOADS = 1 << 6, /* list_start doesn't tell open uploads: ERROR_UNSUPPORTED */
+    STORAGE_CAP_UNLISTED_UPLOADS = 1 << 6, /* list_start doesn't tell open uploads: ERROR_UNSUPPORTED */
     STORAGE_CAP_MD5 = 1 << 7, /* wants the whole's MD5: cheaper in the staging pass than at each copy */
 };
 

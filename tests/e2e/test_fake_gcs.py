@@ -14,6 +14,7 @@ from harness import google_sdk
 from harness.fakes import FakeCredentials, FakeGcs
 from harness.google_sdk import GoogleError
 from harness.raw_http import connect, read_answer, request_bytes, send
+from harness.waiting import wait_for
 
 MIB = 1 << 20
 UNIT = 256 * 1024
@@ -320,7 +321,7 @@ def test_a_chunk_that_breaks_off_is_kept_in_units(server):
     whole = request_bytes("PUT", uri, parts, data)
     with connect(uri) as sock:
         sock.sendall(whole[: -3 * UNIT - 1000])
-    server.wait_idle()
+    wait_for(lambda: server.last("UploadChunk").get("ended"))  # it may not even have been accepted yet
     assert kept(ask_state(server, uri)) == 2 * UNIT
     server.rule({"type": "hold", "at": "body", "bytes": UNIT + 5}, {"operation": "UploadChunk"})
     with connect(uri) as held:

@@ -27,7 +27,7 @@ const struct storage_driver storage_gcs = {
     .name = "gcs",
     .storage_types = storage_types,
     .capabilities = STORAGE_CAP_RESUME | STORAGE_CAP_CREATE_ONLY | STORAGE_CAP_LIST | STORAGE_CAP_ACCESS |
-                    STORAGE_CAP_SECRET_UPLOADS,
+                    STORAGE_CAP_UNLISTED_UPLOADS,
     .check = check,
     .identify = identify,
     .put_start = gcs_put_start,

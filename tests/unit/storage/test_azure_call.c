@@ -58,7 +58,7 @@ static void sas(char *out, size_t size, const char *permissions, const char *exp
     unsigned n = 0;
     struct strbuf encoded;
     int key_size = EVP_DecodeBlock(key, (const unsigned char *)AZURE_KEY, (int)strlen(AZURE_KEY));
-    for (const char *end = AZURE_KEY + strlen(AZURE_KEY); end[-1] == '='; end--)
+    for (const char *end = &AZURE_KEY[strlen(AZURE_KEY)]; end[-1] == '='; end--)
         key_size--;
     snprintf(text, sizeof text, "fakeaccount\n%s\nb\nsco\n\n%s\n\nhttps,http\n2021-12-02\n\n", permissions,
              expiry);
