@@ -43,7 +43,9 @@ static void release(struct api *api)
     redis_client_close(api->redis, NULL, NULL);
     password_checks_free(api->passwords);
     file_checks_free(api->files);
+    docs_close(api->docs);
     http_server_free(api->http);
+    docs_free(api->docs);
     identities_free(api->identities);
     login_limit_free(api->logins);
     openapi_free(api->openapi);
@@ -56,6 +58,7 @@ static void release(struct api *api)
     api->identities = NULL;
     api->logins = NULL;
     api->openapi = NULL;
+    api->docs = NULL;
     api->http = NULL;
     cors_deinit(&api->cors);
 }
@@ -166,6 +169,8 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
         rc = watch_files(api, err);
     if (rc == 0)
         rc = openapi_new(&api->openapi, err);
+    if (rc == 0)
+        rc = docs_new(loop, settings->docs_dir, &api->docs, err);
     if (rc == 0)
         rc = listen_open(settings->listen, &api->listening, err);
     if (rc == 0) {

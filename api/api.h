@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/settings.h"
 #include "cors.h"
+#include "docs.h"
 #include "file_check.h"
 #include "http.h"
 #include "identity.h"
@@ -36,6 +37,7 @@ struct api {
     struct password_checks *passwords;
     struct login_limit *logins;
     struct openapi *openapi;
+    struct docs *docs;
     uv_signal_t terminate, interrupt;
     uv_timer_t last_resort;
     bool ending;
