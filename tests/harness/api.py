@@ -1,5 +1,6 @@
 """A running backup-api, and the ways to ask it: as nobody, with a token, or with a session's cookie."""
 
+import gzip
 import hashlib
 import http.client
 import json
@@ -26,7 +27,8 @@ class Answer:
         self.headers = answer.headers
         self.bytes = answer.read()
         is_json = "json" in answer.headers.get("Content-Type", "")
-        self.json = json.loads(self.bytes) if is_json and self.bytes else None
+        packed = self.bytes and answer.headers.get("Content-Encoding") == "gzip"
+        self.json = json.loads(gzip.decompress(self.bytes) if packed else self.bytes) if is_json and self.bytes else None
 
     def __repr__(self):
         return f"{self.status} {self.headers.items()} {self.bytes[:2000]}"
