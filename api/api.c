@@ -156,9 +156,33 @@ static int watch_files(struct api *api, struct error *err)
     return file_checks_new(api->loop, &options, &api->files, err);
 }
 
+static void ending_signals(sigset_t *ret_set)
+{
+    sigemptyset(ret_set);
+    sigaddset(ret_set, SIGTERM);
+    sigaddset(ret_set, SIGINT);
+}
+
+static void do_nothing(uv_work_t *work)
+{
+    (void)work;
+}
+
+/* The pool's threads begin with its first work and inherit what is blocked then: signals are the loop's
+ * thread's business, or close_handles could not hold them off. */
+static void start_threads(struct api *api)
+{
+    sigset_t set, before;
+    ending_signals(&set);
+    pthread_sigmask(SIG_BLOCK, &set, &before);
+    uv_queue_work(api->loop, &api->first_work, do_nothing, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, struct error *err)
 {
     *api = (struct api){.loop = loop, .settings = settings, .listening = {.fd = -1}};
+    start_threads(api);
     find_legacy_base(api);
     int rc = cors_init(settings->cors_origins, &api->cors, err);
     if (rc == 0)
@@ -197,9 +221,7 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
 static void close_handles(struct api *api)
 {
     sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
+    ending_signals(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     uv_close((uv_handle_t *)&api->terminate, NULL);
     uv_close((uv_handle_t *)&api->interrupt, NULL);

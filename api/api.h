@@ -38,6 +38,7 @@ struct api {
     struct login_limit *logins;
     struct openapi *openapi;
     struct docs *docs;
+    uv_work_t first_work;
     uv_signal_t terminate, interrupt;
     uv_timer_t last_resort;
     bool ending;
