@@ -102,7 +102,8 @@ static void ask_copies(struct conditions *c, const struct backup_filter *filter)
     if (filter->destination_id == 0 && filter->storage_type == NULL && filter->copy_status == NULL)
         return;
     strbuf_puts(&c->sql, " AND EXISTS (SELECT FROM backup_destinations d WHERE d.backup_id = backups.id");
-    ask_id(c, "d.destination_id = ", filter->destination_id, "::int");
+    /* No index but that of native copies has the destinations; the older system's copies had none. */
+    ask_id(c, "d.destination_id = ", filter->destination_id, "::int AND d.origin = 'native'");
     ask_text(c, "d.storage_type = ", filter->storage_type, "::text");
     ask_text(c, "d.status = ", filter->copy_status, "::text");
     strbuf_puts(&c->sql, ")");
