@@ -76,7 +76,7 @@ static void print(const json_t *status)
 static int run_status(struct cli *cli, const struct arguments *args, struct error *err)
 {
     json_t *status = json_object();
-    json_t *names = NULL;
+    json_t *rows = NULL;
     json_t *queues = NULL;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < sizeof parts / sizeof *parts; i++) {
@@ -86,9 +86,9 @@ static int run_status(struct cli *cli, const struct arguments *args, struct erro
             json_object_set_new(status, parts[i].key, part);
     }
     if (rc == 0)
-        rc = queue_names(cli, args, &names, err);
+        rc = queue_rows(cli, args, &rows, err);
     if (rc == 0)
-        rc = queue_stats(cli, names, &queues, err);
+        rc = queue_stats(cli, rows, &queues, err);
     if (rc == 0) {
         json_object_set_new(status, "queues", queues);
         if (args->json)
@@ -96,7 +96,7 @@ static int run_status(struct cli *cli, const struct arguments *args, struct erro
         else
             print(status);
     }
-    json_decref(names);
+    json_decref(rows);
     json_decref(status);
     return rc;
 }
