@@ -71,13 +71,13 @@ static void print(const json_t *status)
 static int run_status(struct cli *cli, const struct arguments *args, struct error *err)
 {
     json_t *status = NULL;
-    json_t *names = NULL;
+    json_t *rows = NULL;
     json_t *queues = NULL;
     int rc = ask(cli, &status, err);
     if (rc == 0)
-        rc = queue_names(cli, args, &names, err);
+        rc = queue_rows(cli, args, &rows, err);
     if (rc == 0)
-        rc = queue_stats(cli, names, &queues, err);
+        rc = queue_stats(cli, rows, &queues, err);
     if (rc == 0) {
         json_object_set_new(status, "queues", queues);
         if (args->json)
@@ -85,7 +85,7 @@ static int run_status(struct cli *cli, const struct arguments *args, struct erro
         else
             print(status);
     }
-    json_decref(names);
+    json_decref(rows);
     json_decref(status);
     return rc;
 }
