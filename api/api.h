@@ -54,6 +54,9 @@ bool api_run(struct api *api);
 void health_live(struct api *api, struct http_request *request);
 void health_ready(struct api *api, struct http_request *request);
 
+/* GET /api/status */
+void status_get(struct api *api, struct http_request *request);
+
 /* GET /api/databases?limit=&after=&q=&group_id=&active=, GET /api/databases/{id} */
 void databases_list(struct api *api, struct http_request *request);
 void databases_show(struct api *api, struct http_request *request);

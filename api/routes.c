@@ -8,6 +8,7 @@
 const struct route api_routes[] = {
     {HTTP_GET, "/healthz", ROLE_NONE, ROUTE_BODY_NONE, 0, health_live},
     {HTTP_GET, "/readyz", ROLE_NONE, ROUTE_BODY_NONE, 0, health_ready},
+    {HTTP_GET, "/api/status", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, status_get},
     {HTTP_GET, "/api/databases", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, databases_list},
     {HTTP_GET, "/api/databases/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, databases_show},
     {HTTP_GET, "/api/databases/{id}/details", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, details_get},

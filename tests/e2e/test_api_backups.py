@@ -397,6 +397,54 @@ def test_no_secret_leaves(bm, api):
     assert json.loads(shown["destinations"][0]["storage_config"]) == {"bucket": "b", "secret_access_key": "***"}
 
 
+# -- the system at a glance
+
+
+def test_status(bm, api, notes, wait_for):
+    empty = api.get("/api/status")
+    assert empty["backups"] == {"total": 0, "pending": 0, "in_progress": 0, "completed": 0, "partial": 0, "failed": 0, "last_completed_at": None}
+    (line,) = empty["databases"]
+    assert (line["id"], line["last_backup_id"], line["next_run_at"]) == (notes, None, None) and empty["running"] == []
+
+    worker = bm.worker()
+    old = bm.wait_ended(api.run(notes)["id"])
+    wait_for(lambda: bm.redis.client().hlen("bm:{default}:jobs") == 0)
+    worker.terminate()
+    made = api.run(notes)
+    wait_for(lambda: bm.redis.client().hlen("bm:{default}:jobs") == 2)
+    found = api.get("/api/status")
+    assert found["backups"] == {"total": 2, "pending": 1, "in_progress": 0, "completed": 1, "partial": 0, "failed": 0,
+                                "last_completed_at": old["completed_at"].strftime("%Y-%m-%dT%H:%M:%SZ")}  # fmt: skip
+    (line,) = found["databases"]
+    assert (line["last_backup_id"], line["last_status"]) == (made["id"], "pending")
+    (queue,) = found["queues"]
+    assert (queue["queue"], queue["ready"], queue["active"]) == ("default", 2, 0) and found["queues_error"] is None
+    assert {k: v for k, v in found.items() if k != "queues_error"} == bm.ctl("status", json=True)
+    tag = api.ask("GET", "/api/status").headers["ETag"]
+    api.ask("GET", "/api/status", None, 304, If_None_Match=tag)
+    api.get("/api/status?x=1", 400)
+
+
+def test_status_counts_what_is_there(bm, api):
+    """The kept counts against a count of the rows."""
+    databases = [add_database(bm, f"d{i}") for i in range(3)]
+    for i, status in enumerate(("pending", "in_progress", "in_progress", "completed", "completed", "completed", "partial", "failed")):
+        add_backup(bm, databases[i % 2], f"b{i}", status, completed_at=f"2025-11-0{i + 1}T08:00:00Z")
+    bm.query("SELECT bm_fold_statistics(1000)")
+    bm.query("DELETE FROM backups WHERE name = 'b5'")  # the last success, after it was counted
+    bm.query("UPDATE backups SET status = 'failed' WHERE name = 'b7'")
+    rows = bm.query("SELECT status, count(*) AS n FROM backups GROUP BY 1")
+    counts = api.get("/api/status")["backups"]
+    assert {k: counts[k] for k in counts if k not in ("total", "last_completed_at")} == {r["status"]: r["n"] for r in rows}
+    assert counts["total"] == 7 and counts["last_completed_at"] == "2025-11-05T08:00:00Z"
+
+
+def test_status_without_redis(bm, notes):
+    api = Backups(bm, BM_REDIS_URL="redis://127.0.0.1:1/0")
+    found = api.get("/api/status")
+    assert found["queues"] is None and "127.0.0.1" in found["queues_error"] and len(found["databases"]) == 1
+
+
 # -- cost
 
 
