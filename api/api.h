@@ -18,6 +18,7 @@
 #include "loop/pg.h"
 #include "loop/redis.h"
 #include "problem.h"
+#include "relay.h"
 #include "route.h"
 
 struct api {
@@ -30,6 +31,7 @@ struct api {
     struct pg_client *pg;
     struct pg_client *probe; /* /readyz alone: it must not stand in line behind large answers */
     struct redis_client *redis;
+    struct relays *relays;
     struct file_checks *files;
     struct identities *identities;
     struct password_checks *passwords;
