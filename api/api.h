@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/settings.h"
 #include "cors.h"
+#include "events.h"
 #include "file_check.h"
 #include "http.h"
 #include "identity.h"
@@ -34,6 +35,7 @@ struct api {
     struct relays *relays;
     struct file_checks *files;
     struct identities *identities;
+    struct events *events;
     struct password_checks *passwords;
     struct login_limit *logins;
     uv_signal_t terminate, interrupt;
