@@ -38,6 +38,7 @@ static void on_last_resort(uv_timer_t *timer)
 
 static void release(struct api *api)
 {
+    events_close(api->events);
     relays_close(api->relays);
     pg_client_close(api->pg, NULL, NULL);
     pg_client_close(api->probe, NULL, NULL);
@@ -58,6 +59,7 @@ static void release(struct api *api)
     api->files = NULL;
     api->passwords = NULL;
     api->identities = NULL;
+    api->events = NULL;
     api->logins = NULL;
     api->openapi = NULL;
     api->docs = NULL;
@@ -199,6 +201,7 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
         rc = openapi_new(&api->openapi, err);
     if (rc == 0)
         rc = docs_new(loop, settings->docs_dir, &api->docs, err);
+        rc = events_new(api, &api->events, err);
     if (rc == 0)
         rc = listen_open(settings->listen, &api->listening, err);
     if (rc == 0) {

@@ -11,6 +11,7 @@
 #include "base/settings.h"
 #include "cors.h"
 #include "docs.h"
+#include "events.h"
 #include "file_check.h"
 #include "http.h"
 #include "identity.h"
@@ -36,6 +37,7 @@ struct api {
     struct relays *relays;
     struct file_checks *files;
     struct identities *identities;
+    struct events *events;
     struct password_checks *passwords;
     struct login_limit *logins;
     struct openapi *openapi;
