@@ -29,7 +29,7 @@ void groups_list(struct api *api, struct http_request *request)
         return;
     struct ask *ask = ask_new(api, request, on_page, page);
     if (ask)
-        ask_send(ask, catalog_add_page(ask->question, CATALOG_GROUP, page->after, page->limit + 1));
+        ask_send(ask, catalog_add_page(ask->question, CATALOG_GROUP, page->after, page->limit + 1, NULL));
 }
 
 static int add_select(struct pg_request *question, int64_t id)
@@ -77,7 +77,7 @@ static json_t *apply(struct api *api, struct http_request *request, const json_t
                             description->is_null ? json_null() : json_string(description->text));
     if (changes == NULL)
         problem_reply(request, 503, "out of memory");
-    else if (catalog_apply(CATALOG_GROUP, current, changes, api->settings, clock_wall_ms(), &row, &err))
+    else if (catalog_apply(CATALOG_GROUP, current, changes, api->settings, clock_wall_ms(), &row, NULL, &err))
         problem_reply_field(request, "name", "%s", err.message);
     else if (!http_keep(request, row, row_free)) {
         problem_reply(request, 503, "out of memory");
@@ -138,7 +138,7 @@ static void on_current(struct ask *ask, const struct pg_results *results)
     struct ask *next = row ? ask_new_change(api, request, on_changed, row) : NULL;
     if (next == NULL)
         return;
-    int added = catalog_add_update(next->question, CATALOG_GROUP, row);
+    int added = catalog_add_update(next->question, CATALOG_GROUP, row, NULL);
     added |= add_select(next->question, http_request_id(request, 0));
     ask_send(next, added);
 }
@@ -174,6 +174,6 @@ void groups_remove(struct api *api, struct http_request *request)
     if (ask == NULL)
         return;
     int added = add_select(ask->question, http_request_id(request, 0));
-    added |= catalog_add_remove(ask->question, CATALOG_GROUP, http_request_id(request, 0));
+    added |= catalog_add_remove(ask->question, CATALOG_GROUP, http_request_id(request, 0), NULL);
     ask_send(ask, added);
 }
