@@ -10,7 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "auth/access.h"
 #include "base/log.h"
+#include "keys.h"
 #include "login.h"
 
 /* Looks at files. The pool's other threads (main.c) are for host names and the like. */
@@ -19,6 +21,8 @@
 #define FILE_STALE_MS 60000
 #define FILES_KEPT 4096
 #define FILE_LOOKS_AT_ONCE 24
+/* Of a store, times the tries of a call: a person waits. */
+#define STORE_STALL_MS 10000
 #define GRACE_MS 5000
 #define LAST_RESORT_MS 10000
 
@@ -41,6 +45,7 @@ static void release(struct api *api)
     pg_client_close(api->pg, NULL, NULL);
     pg_client_close(api->probe, NULL, NULL);
     redis_client_close(api->redis, NULL, NULL);
+    access_close(api->access, NULL, NULL);
     password_checks_free(api->passwords);
     file_checks_free(api->files);
     http_server_free(api->http);
@@ -50,6 +55,7 @@ static void release(struct api *api)
     api->pg = NULL;
     api->probe = NULL;
     api->redis = NULL;
+    api->access = NULL;
     api->files = NULL;
     api->passwords = NULL;
     api->identities = NULL;
@@ -117,6 +123,14 @@ static int connect_clients(struct api *api, struct error *err)
     return rc;
 }
 
+static int reach_stores(struct api *api, struct error *err)
+{
+    int rc = access_new(api->loop, api->settings, &api->access, err);
+    if (rc == 0)
+        http_client_set_stall_timeout(api->access->http, STORE_STALL_MS);
+    return rc;
+}
+
 static int prepare_identity(struct api *api, struct error *err)
 {
     int rc = login_check_settings(api->settings, err);
@@ -159,6 +173,8 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
     if (rc == 0)
         rc = connect_clients(api, err);
     if (rc == 0)
+        rc = reach_stores(api, err);
+    if (rc == 0)
         rc = prepare_identity(api, err);
     if (rc == 0)
         rc = watch_files(api, err);
@@ -181,6 +197,7 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
     /* Not referenced: they stay to the very end, so that an impatient second signal does not kill. */
     uv_unref((uv_handle_t *)&api->terminate);
     uv_unref((uv_handle_t *)&api->interrupt);
+    keys_start(api);
     return 0;
 }
 
@@ -197,6 +214,7 @@ static void close_handles(struct api *api)
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
     uv_close((uv_handle_t *)&api->last_resort, NULL);
+    keys_stop(api);
 }
 
 bool api_run(struct api *api)

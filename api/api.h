@@ -20,6 +20,8 @@
 #include "problem.h"
 #include "route.h"
 
+struct access;
+
 struct api {
     uv_loop_t *loop;
     const struct settings *settings;
@@ -30,12 +32,15 @@ struct api {
     struct pg_client *pg;
     struct pg_client *probe; /* /readyz alone: it must not stand in line behind large answers */
     struct redis_client *redis;
+    struct access *access; /* auth/access.h: secrets, stores, keys of what is encrypted at rest */
     struct file_checks *files;
     struct identities *identities;
     struct password_checks *passwords;
     struct login_limit *logins;
     uv_signal_t terminate, interrupt;
     uv_timer_t last_resort;
+    uv_timer_t keys_due;       /* keys.h */
+    char keys_complaint[1000]; /* "": they were read */
     bool ending;
     char legacy_base[PATH_MAX]; /* BM_LEGACY_BASE_PATH, absolute */
 };
