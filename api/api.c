@@ -51,6 +51,7 @@ static void release(struct api *api)
     http_server_free(api->http);
     identities_free(api->identities);
     login_limit_free(api->logins);
+    openapi_free(api->openapi);
     listen_close(&api->listening);
     api->pg = NULL;
     api->probe = NULL;
@@ -60,6 +61,7 @@ static void release(struct api *api)
     api->passwords = NULL;
     api->identities = NULL;
     api->logins = NULL;
+    api->openapi = NULL;
     api->http = NULL;
     cors_deinit(&api->cors);
 }
@@ -178,6 +180,8 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
         rc = prepare_identity(api, err);
     if (rc == 0)
         rc = watch_files(api, err);
+    if (rc == 0)
+        rc = openapi_new(&api->openapi, err);
     if (rc == 0)
         rc = listen_open(settings->listen, &api->listening, err);
     if (rc == 0) {

@@ -17,6 +17,7 @@
 #include "login_limit.h"
 #include "loop/pg.h"
 #include "loop/redis.h"
+#include "openapi.h"
 #include "problem.h"
 #include "route.h"
 
@@ -37,6 +38,7 @@ struct api {
     struct identities *identities;
     struct password_checks *passwords;
     struct login_limit *logins;
+    struct openapi *openapi;
     uv_signal_t terminate, interrupt;
     uv_timer_t last_resort;
     uv_timer_t keys_due;       /* keys.h */
