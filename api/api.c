@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "apply.h"
 #include "auth/access.h"
 #include "base/log.h"
 #include "keys.h"
@@ -20,6 +21,7 @@
 #define FILE_FRESH_MS 10000
 #define FILE_STALE_MS 60000
 #define FILES_KEPT 4096
+#define APPLY_MS 5000 /* of checks of a directory that somebody configures */
 #define FILE_LOOKS_AT_ONCE 24
 /* Of a store, times the tries of a call: a person waits. */
 #define STORE_STALL_MS 10000
@@ -47,6 +49,7 @@ static void release(struct api *api)
     redis_client_close(api->redis, NULL, NULL);
     access_close(api->access, NULL, NULL);
     password_checks_free(api->passwords);
+    applies_free(api->applies);
     file_checks_free(api->files);
     http_server_free(api->http);
     identities_free(api->identities);
@@ -57,6 +60,7 @@ static void release(struct api *api)
     api->probe = NULL;
     api->redis = NULL;
     api->access = NULL;
+    api->applies = NULL;
     api->files = NULL;
     api->passwords = NULL;
     api->identities = NULL;
@@ -178,6 +182,8 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
         rc = reach_stores(api, err);
     if (rc == 0)
         rc = prepare_identity(api, err);
+    if (rc == 0)
+        rc = applies_new(loop, settings, APPLY_MS, &api->applies, err);
     if (rc == 0)
         rc = watch_files(api, err);
     if (rc == 0)

@@ -22,6 +22,7 @@
 #include "route.h"
 
 struct access;
+struct applies;
 
 struct api {
     uv_loop_t *loop;
@@ -33,7 +34,8 @@ struct api {
     struct pg_client *pg;
     struct pg_client *probe; /* /readyz alone: it must not stand in line behind large answers */
     struct redis_client *redis;
-    struct access *access; /* auth/access.h: secrets, stores, keys of what is encrypted at rest */
+    struct access *access;   /* auth/access.h: secrets, stores, keys of what is encrypted at rest */
+    struct applies *applies; /* apply.h */
     struct file_checks *files;
     struct identities *identities;
     struct password_checks *passwords;
@@ -58,10 +60,6 @@ bool api_run(struct api *api);
 /* GET /healthz: the process lives. GET /readyz: PostgreSQL and Redis answer. */
 void health_live(struct api *api, struct http_request *request);
 void health_ready(struct api *api, struct http_request *request);
-
-/* GET /api/databases?limit=&after=&q=&group_id=&active=, GET /api/databases/{id} */
-void databases_list(struct api *api, struct http_request *request);
-void databases_show(struct api *api, struct http_request *request);
 
 /* GET /api/databases/{id}/details?limit=&before= */
 void details_get(struct api *api, struct http_request *request);

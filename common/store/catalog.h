@@ -9,6 +9,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -43,6 +44,9 @@ const char *catalog_kind_name(enum catalog_kind kind);
 int catalog_apply(enum catalog_kind kind, const json_t *current, const json_t *changes,
                   const struct settings *settings, int64_t now_ms, json_t **ret_row, const char **ret_field,
                   struct error *err);
+
+/* Whether catalog_apply will look at a directory or file: on a loop that is something for the thread pool. */
+bool catalog_apply_blocks(enum catalog_kind kind, const json_t *current, const json_t *changes);
 
 /*
  * All rows, or those that `reference` means: the id when it is a number that exists, else the name. For

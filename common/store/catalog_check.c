@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -483,6 +484,21 @@ static bool only_disables(const json_t *changes)
     const json_t *enabled = json_object_get(changes, "enabled");
     const json_t *active = json_object_get(changes, "is_active");
     return json_object_size(changes) == 1 && (json_is_false(enabled) || json_is_false(active));
+}
+
+/* Without a type, or with an unknown one, no path is looked at. */
+bool catalog_apply_blocks(enum catalog_kind kind, const json_t *current, const json_t *changes)
+{
+    const char *column = kind == CATALOG_DATABASE ? "db_type" : "storage_type";
+    const char *type = text_of(changes, column);
+    if ((kind != CATALOG_DATABASE && kind != CATALOG_DESTINATION) || (current && only_disables(changes)))
+        return false;
+    if (type == NULL)
+        type = text_of(current, column);
+    if (type == NULL)
+        return false;
+    return kind == CATALOG_DESTINATION ? strncmp(type, "local", 5) == 0
+                                       : strcasecmp(type, "file") == 0 || strcasecmp(type, "directory") == 0;
 }
 
 /* What is as it was isn't written again: current may be redacted, or older than the row is by now. */
