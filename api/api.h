@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/settings.h"
 #include "cors.h"
+#include "docs.h"
 #include "file_check.h"
 #include "http.h"
 #include "identity.h"
@@ -41,6 +42,8 @@ struct api {
     struct password_checks *passwords;
     struct login_limit *logins;
     struct openapi *openapi;
+    struct docs *docs;
+    uv_work_t first_work;
     uv_signal_t terminate, interrupt;
     uv_timer_t last_resort;
     uv_timer_t keys_due;       /* keys.h */

@@ -8,8 +8,7 @@
 #include "problem.h"
 
 struct openapi {
-    char *text;
-    size_t size;
+    struct http_fixed *answer;
 };
 
 /* --- putting together --- */
@@ -137,14 +136,16 @@ int openapi_new(struct openapi **ret_openapi, struct error *err)
     json_t *document = openapi_merge(openapi_pieces, openapi_n_pieces, api_routes, api_n_routes, err);
     struct openapi *openapi = document ? calloc(1, sizeof *openapi) : NULL;
     json_t *info = json_object_get(document, "info");
-    if (openapi && json_object_set_new(info, "version", json_string(BM_VERSION)) == 0)
-        openapi->text = json_dumps(document, JSON_COMPACT);
+    char *text = openapi && json_object_set_new(info, "version", json_string(BM_VERSION)) == 0
+                     ? json_dumps(document, JSON_COMPACT)
+                     : NULL;
     json_decref(document);
-    if (openapi == NULL || openapi->text == NULL) {
+    if (text)
+        openapi->answer = http_fixed_new("application/json", text, strlen(text));
+    if (openapi == NULL || openapi->answer == NULL) {
         openapi_free(openapi);
         return err->code ? err->code : error_set(err, ERROR_SYSTEM, false, "out of memory");
     }
-    openapi->size = strlen(openapi->text);
     *ret_openapi = openapi;
     return 0;
 }
@@ -152,17 +153,12 @@ int openapi_new(struct openapi **ret_openapi, struct error *err)
 void openapi_free(struct openapi *openapi)
 {
     if (openapi)
-        free(openapi->text);
+        http_fixed_free(openapi->answer);
     free(openapi);
 }
 
 void openapi_get(struct api *api, struct http_request *request)
 {
-    char *copy = malloc(api->openapi->size);
-    if (copy == NULL) {
-        problem_reply(request, 503, "out of memory");
-        return;
-    }
-    memcpy(copy, api->openapi->text, api->openapi->size);
-    http_reply_bytes(request, 200, "application/json", copy, api->openapi->size);
+    http_set_header(request, "Cache-Control", "no-cache");
+    http_reply_fixed(request, api->openapi->answer);
 }

@@ -2,6 +2,7 @@
 #include "accounts.h"
 #include "api.h"
 #include "configuration.h"
+#include "docs.h"
 #include "login.h"
 #include "openapi.h"
 #include "route.h"
@@ -9,6 +10,9 @@
 const struct route api_routes[] = {
     {HTTP_GET, "/healthz", ROLE_NONE, ROUTE_BODY_NONE, 0, health_live},
     {HTTP_GET, "/readyz", ROLE_NONE, ROUTE_BODY_NONE, 0, health_ready},
+    {HTTP_GET, "/", ROLE_NONE, ROUTE_BODY_NONE, 0, docs_redirect},
+    {HTTP_GET, "/docs", ROLE_NONE, ROUTE_BODY_NONE, ROUTE_ETAG, docs_page},
+    {HTTP_GET, "/docs/{name}", ROLE_NONE, ROUTE_BODY_NONE, ROUTE_ETAG, docs_file},
     {HTTP_GET, "/openapi.json", ROLE_NONE, ROUTE_BODY_NONE, ROUTE_ETAG, openapi_get},
     {HTTP_GET, "/api/databases", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, databases_list},
     {HTTP_POST, "/api/databases", ROLE_ADMIN, ROUTE_BODY_JSON, 0, databases_create},
