@@ -10,7 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "apply.h"
+#include "auth/access.h"
 #include "base/log.h"
+#include "keys.h"
 #include "login.h"
 
 /* Looks at files. The pool's other threads (main.c) are for host names and the like. */
@@ -18,7 +21,10 @@
 #define FILE_FRESH_MS 10000
 #define FILE_STALE_MS 60000
 #define FILES_KEPT 4096
+#define APPLY_MS 5000 /* of checks of a directory that somebody configures */
 #define FILE_LOOKS_AT_ONCE 24
+/* Of a store, times the tries of a call: a person waits. */
+#define STORE_STALL_MS 10000
 #define GRACE_MS 5000
 #define LAST_RESORT_MS 10000
 
@@ -43,7 +49,9 @@ static void release(struct api *api)
     pg_client_close(api->pg, NULL, NULL);
     pg_client_close(api->probe, NULL, NULL);
     redis_client_close(api->redis, NULL, NULL);
+    access_close(api->access, NULL, NULL);
     password_checks_free(api->passwords);
+    applies_free(api->applies);
     file_checks_free(api->files);
     docs_close(api->docs);
     http_server_free(api->http);
@@ -56,6 +64,8 @@ static void release(struct api *api)
     api->pg = NULL;
     api->probe = NULL;
     api->redis = NULL;
+    api->access = NULL;
+    api->applies = NULL;
     api->files = NULL;
     api->passwords = NULL;
     api->identities = NULL;
@@ -123,6 +133,14 @@ static int connect_clients(struct api *api, struct error *err)
     rc = redis_client_new(api->loop, &redis, &api->redis, err);
     if (rc)
         error_context(err, "BM_REDIS_URL");
+    return rc;
+}
+
+static int reach_stores(struct api *api, struct error *err)
+{
+    int rc = access_new(api->loop, api->settings, &api->access, err);
+    if (rc == 0)
+        http_client_set_stall_timeout(api->access->http, STORE_STALL_MS);
     return rc;
 }
 
@@ -194,13 +212,18 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
     if (rc == 0)
         rc = relays_new(api, &api->relays, err);
     if (rc == 0)
+        rc = reach_stores(api, err);
+    if (rc == 0)
         rc = prepare_identity(api, err);
+    if (rc == 0)
+        rc = applies_new(loop, settings, APPLY_MS, &api->applies, err);
     if (rc == 0)
         rc = watch_files(api, err);
     if (rc == 0)
         rc = openapi_new(&api->openapi, err);
     if (rc == 0)
         rc = docs_new(loop, settings->docs_dir, &api->docs, err);
+    if (rc == 0)
         rc = events_new(api, &api->events, err);
     if (rc == 0)
         rc = listen_open(settings->listen, &api->listening, err);
@@ -221,6 +244,7 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
     /* Not referenced: they stay to the very end, so that an impatient second signal does not kill. */
     uv_unref((uv_handle_t *)&api->terminate);
     uv_unref((uv_handle_t *)&api->interrupt);
+    keys_start(api);
     return 0;
 }
 
@@ -235,6 +259,7 @@ static void close_handles(struct api *api)
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
     uv_close((uv_handle_t *)&api->last_resort, NULL);
+    keys_stop(api);
 }
 
 bool api_run(struct api *api)

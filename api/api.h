@@ -24,6 +24,9 @@
 #include "relay.h"
 #include "route.h"
 
+struct access;
+struct applies;
+
 struct api {
     uv_loop_t *loop;
     const struct settings *settings;
@@ -35,6 +38,8 @@ struct api {
     struct pg_client *probe; /* /readyz alone: it must not stand in line behind large answers */
     struct redis_client *redis;
     struct relays *relays;
+    struct access *access;   /* auth/access.h: secrets, stores, keys of what is encrypted at rest */
+    struct applies *applies; /* apply.h */
     struct file_checks *files;
     struct identities *identities;
     struct events *events;
@@ -45,6 +50,8 @@ struct api {
     uv_work_t first_work;
     uv_signal_t terminate, interrupt;
     uv_timer_t last_resort;
+    uv_timer_t keys_due;       /* keys.h */
+    char keys_complaint[1000]; /* "": they were read */
     bool ending;
     char legacy_base[PATH_MAX]; /* BM_LEGACY_BASE_PATH, absolute */
 };
@@ -63,10 +70,6 @@ void health_ready(struct api *api, struct http_request *request);
 
 /* GET /api/status */
 void status_get(struct api *api, struct http_request *request);
-
-/* GET /api/databases?limit=&after=&q=&group_id=&active=, GET /api/databases/{id} */
-void databases_list(struct api *api, struct http_request *request);
-void databases_show(struct api *api, struct http_request *request);
 
 /* GET /api/databases/{id}/details?limit=&before= */
 void details_get(struct api *api, struct http_request *request);

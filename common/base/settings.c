@@ -10,6 +10,7 @@
 enum option_type { TEXT, NUMBER, LEVEL, FORMAT };
 
 #define ALL (SETTINGS_SCHEDULER | SETTINGS_WORKER | SETTINGS_API | SETTINGS_CLI)
+#define STORES (SETTINGS_WORKER | SETTINGS_API | SETTINGS_CLI)
 #define QUEUE (SETTINGS_SCHEDULER | SETTINGS_WORKER | SETTINGS_CLI)
 
 struct option_row {
@@ -79,9 +80,9 @@ static const struct option_row options[] = {
      "PostgreSQL connections for status writes"},
     {"BM_LEGACY_BASE_PATH", TEXT, AT(legacy_base_path), ALL, false, "./backups", 0, 0,
      "base of relative paths without a base_path"},
-    {"BM_CREDENTIALS_DEFAULT", TEXT, AT(credentials_default), SETTINGS_WORKER | SETTINGS_CLI, false, "", 0, 0,
+    {"BM_CREDENTIALS_DEFAULT", TEXT, AT(credentials_default), STORES, false, "", 0, 0,
      "how a bare name in credentials_ref is resolved, e.g. vault:kv/%s"},
-    {"BM_ENCRYPTION_KEY_REF", TEXT, AT(encryption_key_ref), SETTINGS_WORKER | SETTINGS_CLI, false, "", 0, 0,
+    {"BM_ENCRYPTION_KEY_REF", TEXT, AT(encryption_key_ref), STORES, false, "", 0, 0,
      "where the keys of encrypted storage_config live (32 bytes, base64 or hex), e.g. file:/run/secrets/key; "
      "several, comma-separated, while keys are changed: the first encrypts"},
     {"BM_LEGACY_ENCRYPTION_KEY_REF", TEXT, AT(legacy_encryption_key_ref), SETTINGS_WORKER | SETTINGS_CLI,
