@@ -2,6 +2,8 @@
 come twice."""
 
 import concurrent.futures
+import contextlib
+import http.client
 import json
 import os
 import re
@@ -139,6 +141,31 @@ def test_many_runs_at_once(bm, api, notes):
     bm.wait_ended(*made)
     assert {r["status"] for r in bm.query("SELECT status FROM backup_destinations")} == {"completed"}
     assert bm.value("SELECT count(DISTINCT name) FROM backups") == 40
+    bm.fsck()
+
+
+@pytest.mark.parametrize("end", ["terminate", "kill"])
+def test_ended_in_the_middle(bm, api, notes, wait_for, end):
+    """What was answered is made, also when the server ends before it has queued it."""
+    made = []
+
+    def run_until_it_ends():
+        with contextlib.suppress(OSError, http.client.HTTPException, AssertionError):
+            while True:
+                made.append(api.run(notes)["id"])
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(run_until_it_ends) for _ in range(4)]
+        wait_for(lambda: len(made) > 20)
+        getattr(api.process, end)()
+        for each in running:
+            each.result()
+    bm.worker()
+    bm.wait_ended(*made)
+    found = bm.query("SELECT id, status FROM backups")
+    assert {r["id"] for r in found} >= set(made) and len(set(made)) == len(made)
+    bm.wait_ended(*(r["id"] for r in found))  # those, too, whose answer was lost
+    assert bm.value("SELECT count(*) FROM backups WHERE status <> 'completed'") == 0
     bm.fsck()
 
 
