@@ -210,10 +210,10 @@ static bool has_not_changed(const struct http_request *request)
 bool http_matches(const struct http_request *request, const json_t *body)
 {
     const char *wanted = http_header(request, MHD_HTTP_HEADER_IF_MATCH);
-    char digest[33] = "";
+    char digest[HTTP_DIGEST_SIZE] = "";
     char *text = wanted ? json_dumps(body, JSON_COMPACT) : NULL;
     if (text)
-        digest_of(text, strlen(text), digest);
+        http_digest(text, strlen(text), digest);
     free(text);
     return wanted == NULL || (digest[0] && names_digest(wanted, digest));
 }

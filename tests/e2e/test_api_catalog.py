@@ -97,7 +97,7 @@ def test_database(bm, catalog):
     assert catalog.ask("DELETE", path, expect=204).bytes == b""
     assert catalog.audit("database")[0]["action"] == "remove"
     for method in ("GET", "PATCH", "DELETE"):
-        assert "no such database" in catalog.ask(method, path, {"name": "x"} if method == "PATCH" else None, 404).json["detail"]
+        assert f"no database {made['id']}" in catalog.ask(method, path, {"name": "x"} if method == "PATCH" else None, 404).json["detail"]
 
 
 def test_a_database_with_history_stays(bm, catalog):
