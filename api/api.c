@@ -44,6 +44,8 @@ static void on_last_resort(uv_timer_t *timer)
 
 static void release(struct api *api)
 {
+    events_close(api->events);
+    relays_close(api->relays);
     pg_client_close(api->pg, NULL, NULL);
     pg_client_close(api->probe, NULL, NULL);
     redis_client_close(api->redis, NULL, NULL);
@@ -58,6 +60,7 @@ static void release(struct api *api)
     login_limit_free(api->logins);
     openapi_free(api->openapi);
     listen_close(&api->listening);
+    api->relays = NULL;
     api->pg = NULL;
     api->probe = NULL;
     api->redis = NULL;
@@ -66,6 +69,7 @@ static void release(struct api *api)
     api->files = NULL;
     api->passwords = NULL;
     api->identities = NULL;
+    api->events = NULL;
     api->logins = NULL;
     api->openapi = NULL;
     api->docs = NULL;
@@ -206,6 +210,8 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
     if (rc == 0)
         rc = connect_clients(api, err);
     if (rc == 0)
+        rc = relays_new(api, &api->relays, err);
+    if (rc == 0)
         rc = reach_stores(api, err);
     if (rc == 0)
         rc = prepare_identity(api, err);
@@ -217,6 +223,8 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
         rc = openapi_new(&api->openapi, err);
     if (rc == 0)
         rc = docs_new(loop, settings->docs_dir, &api->docs, err);
+    if (rc == 0)
+        rc = events_new(api, &api->events, err);
     if (rc == 0)
         rc = listen_open(settings->listen, &api->listening, err);
     if (rc == 0) {

@@ -11,6 +11,7 @@
 #include "base/settings.h"
 #include "cors.h"
 #include "docs.h"
+#include "events.h"
 #include "file_check.h"
 #include "http.h"
 #include "identity.h"
@@ -20,6 +21,7 @@
 #include "loop/redis.h"
 #include "openapi.h"
 #include "problem.h"
+#include "relay.h"
 #include "route.h"
 
 struct access;
@@ -35,10 +37,12 @@ struct api {
     struct pg_client *pg;
     struct pg_client *probe; /* /readyz alone: it must not stand in line behind large answers */
     struct redis_client *redis;
+    struct relays *relays;
     struct access *access;   /* auth/access.h: secrets, stores, keys of what is encrypted at rest */
     struct applies *applies; /* apply.h */
     struct file_checks *files;
     struct identities *identities;
+    struct events *events;
     struct password_checks *passwords;
     struct login_limit *logins;
     struct openapi *openapi;
@@ -63,6 +67,9 @@ bool api_run(struct api *api);
 /* GET /healthz: the process lives. GET /readyz: PostgreSQL and Redis answer. */
 void health_live(struct api *api, struct http_request *request);
 void health_ready(struct api *api, struct http_request *request);
+
+/* GET /api/status */
+void status_get(struct api *api, struct http_request *request);
 
 /* GET /api/databases/{id}/details?limit=&before= */
 void details_get(struct api *api, struct http_request *request);

@@ -1,6 +1,7 @@
 /* Every path the server knows. */
 #include "accounts.h"
 #include "api.h"
+#include "backups.h"
 #include "configuration.h"
 #include "docs.h"
 #include "login.h"
@@ -14,12 +15,18 @@ const struct route api_routes[] = {
     {HTTP_GET, "/docs", ROLE_NONE, ROUTE_BODY_NONE, ROUTE_ETAG, docs_page},
     {HTTP_GET, "/docs/{name}", ROLE_NONE, ROUTE_BODY_NONE, ROUTE_ETAG, docs_file},
     {HTTP_GET, "/openapi.json", ROLE_NONE, ROUTE_BODY_NONE, ROUTE_ETAG, openapi_get},
+    {HTTP_GET, "/api/status", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, status_get},
     {HTTP_GET, "/api/databases", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, databases_list},
     {HTTP_POST, "/api/databases", ROLE_ADMIN, ROUTE_BODY_JSON, 0, databases_create},
     {HTTP_GET, "/api/databases/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, databases_show},
     {HTTP_PATCH, "/api/databases/{id}", ROLE_ADMIN, ROUTE_BODY_JSON, 0, databases_change},
     {HTTP_DELETE, "/api/databases/{id}", ROLE_ADMIN, ROUTE_BODY_NONE, 0, databases_remove},
     {HTTP_GET, "/api/databases/{id}/details", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, details_get},
+    {HTTP_GET, "/api/backups", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, backups_list},
+    {HTTP_POST, "/api/backups", ROLE_OPERATOR, ROUTE_BODY_JSON, 0, backup_run},
+    {HTTP_GET, "/api/backups/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, backups_show},
+    {HTTP_POST, "/api/backups/{id}/retry", ROLE_OPERATOR, ROUTE_BODY_OPTIONAL, 0, backup_retry},
+    {HTTP_POST, "/api/backups/{id}/cancel", ROLE_OPERATOR, ROUTE_BODY_OPTIONAL, 0, backup_cancel},
     {HTTP_GET, "/api/destinations", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, destinations_list},
     {HTTP_POST, "/api/destinations", ROLE_ADMIN, ROUTE_BODY_JSON, 0, destinations_create},
     {HTTP_GET, "/api/destinations/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, destinations_show},
@@ -46,6 +53,7 @@ const struct route api_routes[] = {
     {HTTP_POST, "/api/login", ROLE_NONE, ROUTE_BODY_JSON, 0, login_post},
     {HTTP_POST, "/api/logout", ROLE_VIEWER, ROUTE_BODY_NONE, 0, logout_post},
     {HTTP_GET, "/api/me", ROLE_VIEWER, ROUTE_BODY_NONE, 0, me_get},
+    {HTTP_PATCH, "/api/me", ROLE_VIEWER, ROUTE_BODY_JSON, 0, me_change},
     {HTTP_GET, "/api/users", ROLE_ADMIN, ROUTE_BODY_NONE, ROUTE_ETAG, users_list},
     {HTTP_POST, "/api/users", ROLE_ADMIN, ROUTE_BODY_JSON, 0, users_create},
     {HTTP_GET, "/api/users/{id}", ROLE_ADMIN, ROUTE_BODY_NONE, ROUTE_ETAG, users_show},
@@ -55,6 +63,7 @@ const struct route api_routes[] = {
     {HTTP_POST, "/api/tokens", ROLE_OPERATOR, ROUTE_BODY_JSON, 0, tokens_create},
     {HTTP_GET, "/api/tokens/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, tokens_show},
     {HTTP_DELETE, "/api/tokens/{id}", ROLE_OPERATOR, ROUTE_BODY_NONE, 0, tokens_revoke},
+    {HTTP_GET, "/api/events", ROLE_VIEWER, ROUTE_BODY_NONE, 0, events_get},
     {HTTP_GET, "/api/audit", ROLE_ADMIN, ROUTE_BODY_NONE, 0, audit_list},
 };
 const size_t api_n_routes = sizeof api_routes / sizeof *api_routes;
