@@ -48,6 +48,7 @@ static void release(struct api *api)
     access_close(api->access, NULL, NULL);
     password_checks_free(api->passwords);
     file_checks_free(api->files);
+    downloads_end(api);
     http_server_free(api->http);
     identities_free(api->identities);
     login_limit_free(api->logins);

@@ -10,8 +10,10 @@
 #include "base/error.h"
 #include "base/settings.h"
 #include "cors.h"
+#include "download.h"
 #include "file_check.h"
 #include "http.h"
+#include "hung_disks.h"
 #include "identity.h"
 #include "listen.h"
 #include "login_limit.h"
@@ -34,6 +36,9 @@ struct api {
     struct redis_client *redis;
     struct access *access; /* auth/access.h: secrets, stores, keys of what is encrypted at rest */
     struct file_checks *files;
+    struct hung_disks hung_disks;
+    struct downloads downloads; /* those left behind at a hung disk too */
+    int n_downloads;
     struct identities *identities;
     struct password_checks *passwords;
     struct login_limit *logins;

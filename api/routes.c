@@ -28,6 +28,10 @@ const struct route api_routes[] = {
     {HTTP_GET, "/api/groups/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, groups_show},
     {HTTP_PATCH, "/api/groups/{id}", ROLE_ADMIN, ROUTE_BODY_JSON, 0, groups_change},
     {HTTP_DELETE, "/api/groups/{id}", ROLE_ADMIN, ROUTE_BODY_NONE, 0, groups_remove},
+
+    {HTTP_GET, "/api/backups/{id}/download", ROLE_OPERATOR, ROUTE_BODY_NONE, 0, download_backup},
+    {HTTP_GET, "/api/backups/{id}/copies/{id}/download", ROLE_OPERATOR, ROUTE_BODY_NONE, 0, download_copy},
+
     {HTTP_GET, "/api/audit", ROLE_ADMIN, ROUTE_BODY_NONE, 0, audit_list},
 };
 const size_t api_n_routes = sizeof api_routes / sizeof *api_routes;
