@@ -42,6 +42,7 @@ static void on_last_resort(uv_timer_t *timer)
 
 static void release(struct api *api)
 {
+    relays_close(api->relays);
     pg_client_close(api->pg, NULL, NULL);
     pg_client_close(api->probe, NULL, NULL);
     redis_client_close(api->redis, NULL, NULL);
@@ -53,6 +54,7 @@ static void release(struct api *api)
     identities_free(api->identities);
     login_limit_free(api->logins);
     listen_close(&api->listening);
+    api->relays = NULL;
     api->pg = NULL;
     api->probe = NULL;
     api->redis = NULL;
@@ -175,6 +177,8 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
         rc = connect_clients(api, err);
     if (rc == 0)
         rc = reach_stores(api, err);
+    if (rc == 0)
+        rc = relays_new(api, &api->relays, err);
     if (rc == 0)
         rc = prepare_identity(api, err);
     if (rc == 0)

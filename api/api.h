@@ -20,6 +20,7 @@
 #include "loop/pg.h"
 #include "loop/redis.h"
 #include "problem.h"
+#include "relay.h"
 #include "route.h"
 
 struct access;
@@ -35,6 +36,7 @@ struct api {
     struct pg_client *probe; /* /readyz alone: it must not stand in line behind large answers */
     struct redis_client *redis;
     struct access *access; /* auth/access.h: secrets, stores, keys of what is encrypted at rest */
+    struct relays *relays;
     struct file_checks *files;
     struct hung_disks hung_disks;
     struct downloads downloads; /* those left behind at a hung disk too */
@@ -61,6 +63,9 @@ bool api_run(struct api *api);
 /* GET /healthz: the process lives. GET /readyz: PostgreSQL and Redis answer. */
 void health_live(struct api *api, struct http_request *request);
 void health_ready(struct api *api, struct http_request *request);
+
+/* GET /api/status */
+void status_get(struct api *api, struct http_request *request);
 
 /* GET /api/databases?limit=&after=&q=&group_id=&active=, GET /api/databases/{id} */
 void databases_list(struct api *api, struct http_request *request);

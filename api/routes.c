@@ -1,19 +1,27 @@
 /* Every path the server knows. */
 #include "accounts.h"
 #include "api.h"
+#include "backups.h"
 #include "login.h"
 #include "route.h"
 
 const struct route api_routes[] = {
     {HTTP_GET, "/healthz", ROLE_NONE, ROUTE_BODY_NONE, 0, health_live},
     {HTTP_GET, "/readyz", ROLE_NONE, ROUTE_BODY_NONE, 0, health_ready},
+    {HTTP_GET, "/api/status", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, status_get},
     {HTTP_GET, "/api/databases", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, databases_list},
     {HTTP_GET, "/api/databases/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, databases_show},
     {HTTP_GET, "/api/databases/{id}/details", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, details_get},
+    {HTTP_GET, "/api/backups", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, backups_list},
+    {HTTP_POST, "/api/backups", ROLE_OPERATOR, ROUTE_BODY_JSON, 0, backup_run},
+    {HTTP_GET, "/api/backups/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, backups_show},
+    {HTTP_POST, "/api/backups/{id}/retry", ROLE_OPERATOR, ROUTE_BODY_OPTIONAL, 0, backup_retry},
+    {HTTP_POST, "/api/backups/{id}/cancel", ROLE_OPERATOR, ROUTE_BODY_OPTIONAL, 0, backup_cancel},
 
     {HTTP_POST, "/api/login", ROLE_NONE, ROUTE_BODY_JSON, 0, login_post},
     {HTTP_POST, "/api/logout", ROLE_VIEWER, ROUTE_BODY_NONE, 0, logout_post},
     {HTTP_GET, "/api/me", ROLE_VIEWER, ROUTE_BODY_NONE, 0, me_get},
+    {HTTP_PATCH, "/api/me", ROLE_VIEWER, ROUTE_BODY_JSON, 0, me_change},
     {HTTP_GET, "/api/users", ROLE_ADMIN, ROUTE_BODY_NONE, ROUTE_ETAG, users_list},
     {HTTP_POST, "/api/users", ROLE_ADMIN, ROUTE_BODY_JSON, 0, users_create},
     {HTTP_GET, "/api/users/{id}", ROLE_ADMIN, ROUTE_BODY_NONE, ROUTE_ETAG, users_show},

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/strbuf.h"
 #include "catalog_commands.h"
 #include "fsck.h"
@@ -14,6 +13,7 @@
 #include "redis_ask.h"
 #include "relay.h"
 #include "store/backup_ops.h"
+#include "store/queues.h"
 
 enum { LIST_DEFAULT = 100, LIST_MAX = 1000000, REQUEUE_PAGE = 500 };
 
@@ -31,13 +31,13 @@ static int run_stats(struct cli *cli, const struct arguments *args, struct error
                                                    {"PAUSED SINCE (UTC)", "paused_at", OUTPUT_TIME},
                                                    {"PARKED BY REASON", "parked_by_reason", OUTPUT_TEXT},
                                                    {NULL, NULL, OUTPUT_TEXT}};
-    json_t *names;
+    json_t *rows;
     json_t *stats;
-    int rc = queue_names(cli, args, &names, err);
+    int rc = queue_rows(cli, args, &rows, err);
     if (rc)
         return rc;
-    rc = queue_stats(cli, names, &stats, err);
-    json_decref(names);
+    rc = queue_stats(cli, rows, &stats, err);
+    json_decref(rows);
     if (rc)
         return rc;
     if (args->json)
@@ -50,159 +50,19 @@ static int run_stats(struct cli *cli, const struct arguments *args, struct error
 
 /* --- list --- */
 
-struct listing {
-    struct cli *cli;
-    const char *queue;
-    json_t *jobs;
-    int64_t limit; /* per queue and state */
-    struct error *err;
-};
-
-/* The job's own JSON with where it stands; what is no JSON object is shown as text. */
-static json_t *listed(struct listing *l, const char *state, const char *payload, size_t size)
+/* What the last column shows of a job. */
+static void add_detail(json_t *job)
 {
-    json_t *job = json_loadb(payload, size, 0, NULL);
-    if (!json_is_object(job)) {
-        json_decref(job);
-        json_t *text = json_stringn(payload, size);
-        job = json_pack("{s:o, s:s}", "malformed", text ? text : json_string("(not UTF-8)"), "detail",
-                        "malformed");
-    }
-    json_object_set_new(job, "queue", json_string(l->queue));
-    json_object_set_new(job, "state", json_string(state));
-    json_array_append_new(l->jobs, job);
-    return job;
-}
-
-static void set_time(json_t *job, const char *key, int64_t at_ms)
-{
-    char text[CLOCK_ISO8601_SIZE];
-    clock_iso8601_ms(at_ms, text);
-    json_object_set_new(job, key, json_string(text));
-}
-
-static redisReply *page(struct listing *l, const char *command, const char *place, const char *last)
-{
-    char key[QUEUE_KEY_SIZE];
-    char suffix[QUEUE_KEY_SIZE / 2];
-    char to[24];
-    snprintf(suffix, sizeof suffix, ":%.230s", place);
-    queue_key(key, l->queue, suffix);
-    snprintf(to, sizeof to, "%" PRId64, l->limit - 1);
-    return redis_ask(l->cli, l->err, command, key, "0", to, last, NULL);
-}
-
-static int list_ready(struct listing *l)
-{
-    for (int p = 0; p < QUEUE_BANDS; p++) {
-        char place[16];
-        snprintf(place, sizeof place, "ready:%d", p);
-        redisReply *r = page(l, "LRANGE", place, NULL);
-        if (r == NULL)
-            return l->err->code;
-        for (size_t i = 0; i < r->elements; i++)
-            listed(l, "ready", r->element[i]->str, r->element[i]->len);
-        freeReplyObject(r);
-    }
-    return 0;
-}
-
-/* Leases name the keys; the hash of jobs has worker and payload: "active:<worker> <token> <payload>". */
-static int list_active(struct listing *l)
-{
-    char key[QUEUE_KEY_SIZE];
-    redisReply *leases = page(l, "ZRANGE", "lease", "WITHSCORES");
-    if (leases == NULL)
-        return l->err->code;
-    queue_key(key, l->queue, ":jobs");
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i + 1 < leases->elements; i += 2) {
-        redisReply *place = redis_ask(l->cli, l->err, "HGET", key, leases->element[i]->str, NULL);
-        if (place == NULL) {
-            rc = l->err->code;
-            break;
-        }
-        const char *token = place->str ? strchr(place->str, ' ') : NULL;
-        const char *payload = token ? strchr(token + 1, ' ') : NULL;
-        if (payload && strncmp(place->str, "active:", 7) == 0) {
-            json_t *job = listed(l, "active", payload + 1, strlen(payload + 1));
-            json_t *worker = json_stringn(place->str + 7, (size_t)(token - place->str) - 7);
-            json_object_set(job, "detail", worker);
-            json_object_set_new(job, "worker", worker);
-            set_time(job, "lease_until", (int64_t)strtod(leases->element[i + 1]->str, NULL));
-        }
-        freeReplyObject(place);
-    }
-    freeReplyObject(leases);
-    return rc;
-}
-
-static int list_retry(struct listing *l)
-{
-    redisReply *r = page(l, "ZRANGE", "retry", "WITHSCORES");
-    if (r == NULL)
-        return l->err->code;
-    for (size_t i = 0; i + 1 < r->elements; i += 2) {
-        json_t *job = listed(l, "retry", r->element[i]->str, r->element[i]->len);
-        set_time(job, "due_at", (int64_t)strtod(r->element[i + 1]->str, NULL));
-        json_object_set(job, "detail", json_object_get(job, "due_at"));
-    }
-    freeReplyObject(r);
-    return 0;
-}
-
-static int list_parked(struct listing *l)
-{
-    char key[QUEUE_KEY_SIZE];
-    queue_key(key, l->queue, ":parked");
-    redisReply *names = redis_ask(l->cli, l->err, "SMEMBERS", key, NULL);
-    if (names == NULL)
-        return l->err->code;
-    int rc = 0;
-    for (size_t n = 0; rc == 0 && n < names->elements; n++) {
-        char place[QUEUE_KEY_SIZE / 2];
-        snprintf(place, sizeof place, "parked:%.200s", names->element[n]->str);
-        redisReply *r = page(l, "LRANGE", place, NULL);
-        rc = r ? 0 : l->err->code;
-        for (size_t i = 0; r && i < r->elements; i++) {
-            json_t *job = listed(l, "parked", r->element[i]->str, r->element[i]->len);
-            json_object_set_new(job, "why", json_string(names->element[n]->str));
-            json_object_set_new(job, "detail", json_string(names->element[n]->str));
-        }
-        freeReplyObject(r);
-    }
-    freeReplyObject(names);
-    return rc;
-}
-
-static int list_dead(struct listing *l)
-{
-    redisReply *r = page(l, "LRANGE", "dead", NULL);
-    if (r == NULL)
-        return l->err->code;
-    for (size_t i = 0; i < r->elements; i++) {
-        json_t *job = listed(l, "dead", r->element[i]->str, r->element[i]->len);
-        json_t *at = json_object_get(job, "dead_at_ms");
-        if (at)
-            set_time(job, "dead_at", (int64_t)json_number_value(at));
-        json_object_del(job, "dead_at_ms");
-        if (json_object_get(job, "error"))
-            json_object_set(job, "detail", json_object_get(job, "error"));
-    }
-    freeReplyObject(r);
-    return 0;
+    static const char *const members[] = {"worker", "due_at", "why", "error"};
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        if (json_object_get(job, members[i]))
+            json_object_set(job, "detail", json_object_get(job, members[i]));
+    if (json_object_get(job, "malformed"))
+        json_object_set_new(job, "detail", json_string("malformed"));
 }
 
 static int run_list(struct cli *cli, const struct arguments *args, struct error *err)
 {
-    static const struct {
-        const char *name;
-        int (*list)(struct listing *l);
-    } states[] = {{"ready", list_ready},
-                  {"active", list_active},
-                  {"retry", list_retry},
-                  {"parked", list_parked},
-                  {"dead", list_dead}};
     static const struct output_column columns[] = {{"QUEUE", "queue", OUTPUT_TEXT},
                                                    {"STATE", "state", OUTPUT_TEXT},
                                                    {"OP", "op", OUTPUT_TEXT},
@@ -215,39 +75,32 @@ static int run_list(struct cli *cli, const struct arguments *args, struct error 
                                                    {"DETAIL", "detail", OUTPUT_TEXT},
                                                    {NULL, NULL, OUTPUT_TEXT}};
     const char *state = arguments_get(args, "state");
-    bool known = state == NULL;
-    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
-        known |= state && strcmp(state, states[i].name) == 0;
-    if (!known)
+    struct queue_look look = {.kind = QUEUE_LOOK_JOBS, .limit = LIST_DEFAULT};
+    for (size_t i = 0; state && queue_states[i]; i++)
+        if (strcmp(state, queue_states[i]) == 0)
+            look.state = queue_states[i];
+    if (state && look.state == NULL)
         return error_set(err, ERROR_INPUT, false,
                          "--state: '%s' is unknown; use one of: ready, active, retry, parked, dead", state);
-    struct listing l = {.cli = cli, .limit = LIST_DEFAULT, .err = err};
-    json_t *names;
-    int rc = arguments_number(args, "limit", 1, LIST_MAX, &l.limit, err);
+    json_t *rows, *jobs, *job;
+    int rc = arguments_number(args, "limit", 1, LIST_MAX, &look.limit, err);
     if (rc == 0)
-        rc = queue_names(cli, args, &names, err);
+        rc = queue_rows(cli, args, &rows, err);
     if (rc)
         return rc;
-    l.jobs = json_array();
+    rc = queue_look_wait(cli, rows, &look, &jobs, err);
+    json_decref(rows);
+    if (rc)
+        return rc;
     size_t n;
-    const json_t *name;
-    json_array_foreach(names, n, name)
-    {
-        l.queue = json_string_value(name);
-        for (size_t i = 0; rc == 0 && i < sizeof states / sizeof *states; i++)
-            if (state == NULL || strcmp(state, states[i].name) == 0)
-                rc = states[i].list(&l);
+    if (args->json) {
+        output_json(jobs);
+    } else {
+        json_array_foreach(jobs, n, job) add_detail(job);
+        output_table(jobs, columns, "no jobs");
     }
-    if (rc == 0 && args->json) {
-        json_t *job;
-        json_array_foreach(l.jobs, n, job) json_object_del(job, "detail");
-        output_json(l.jobs);
-    } else if (rc == 0) {
-        output_table(l.jobs, columns, "no jobs");
-    }
-    json_decref(l.jobs);
-    json_decref(names);
-    return rc;
+    json_decref(jobs);
+    return 0;
 }
 
 /* --- pause, resume --- */
@@ -264,12 +117,11 @@ static int run_pause(struct cli *cli, const struct arguments *args, struct error
     const char *queue;
     PGresult *result;
     int rc = queue_given(args, &queue, err);
-    if (rc == 0)
-        rc =
-            cli_query(cli,
-                      "INSERT INTO queues (name, paused_at) VALUES ($1, clock_timestamp()) ON CONFLICT (name)"
-                      " DO UPDATE SET paused_at = coalesce(queues.paused_at, excluded.paused_at)",
-                      1, &queue, &result, err);
+    struct pg_request *request = rc ? NULL : catalog_request(cli, err);
+    if (request == NULL)
+        return err->code;
+    queues_add_pause(request, queue);
+    rc = catalog_run(request, &result, err);
     if (rc)
         return rc;
     PQclear(result);
@@ -282,12 +134,14 @@ static int run_resume(struct cli *cli, const struct arguments *args, struct erro
     const char *queue;
     PGresult *result;
     int rc = queue_given(args, &queue, err);
-    if (rc == 0)
-        rc = cli_query(cli, "UPDATE queues SET paused_at = NULL WHERE name = $1 AND paused_at IS NOT NULL", 1,
-                       &queue, &result, err);
+    struct pg_request *request = rc ? NULL : catalog_request(cli, err);
+    if (request == NULL)
+        return err->code;
+    queues_add_resume(request, queue);
+    rc = catalog_run(request, &result, err);
     if (rc)
         return rc;
-    bool was_paused = strcmp(PQcmdTuples(result), "1") == 0;
+    bool was_paused = PQntuples(result) == 1;
     PQclear(result);
     printf("queue '%s' %s\n", queue, was_paused ? "goes on" : "was not paused");
     if (!was_paused)

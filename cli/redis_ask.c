@@ -2,7 +2,10 @@
 
 #include <stdarg.h>
 
+#include "catalog_commands.h"
 #include "queue/queue.h"
+#include "store/json_rows.h"
+#include "store/queues.h"
 
 enum { MAX_WORDS = 16 };
 
@@ -42,27 +45,39 @@ int redis_ask_number(struct cli *cli, int64_t *ret_number, struct error *err, ..
     return rc;
 }
 
-int queue_names(struct cli *cli, const struct arguments *args, json_t **ret_names, struct error *err)
+int queue_rows(struct cli *cli, const struct arguments *args, json_t **ret_rows, struct error *err)
 {
     const char *only = arguments_get(args, "queue");
-    if (only) {
-        int rc = queue_name_check(only, err);
-        if (rc == 0)
-            *ret_names = json_pack("[s]", only);
-        return rc;
-    }
     PGresult *result;
-    int rc = cli_query(cli,
-                       "SELECT queue FROM destinations UNION SELECT 'default' UNION SELECT name FROM queues"
-                       " UNION SELECT queue FROM backup_destinations WHERE status IN ('pending', 'uploading')"
-                       " AND origin = 'native' ORDER BY 1",
-                       0, NULL, &result, err);
+    int rc = only ? queue_name_check(only, err) : 0;
+    struct pg_request *request = rc ? NULL : catalog_request(cli, err);
+    if (request == NULL)
+        return err->code;
+    queues_add_select(request, only);
+    rc = catalog_run(request, &result, err);
+    if (rc)
+        return rc;
+    json_t *rows = json_rows(result);
+    PQclear(result);
+    if (rows && only && json_array_size(rows) == 0)
+        json_array_append_new(rows, json_pack("{s:s, s:n}", "queue", only, "paused_at"));
+    if (rows == NULL)
+        return error_set(err, ERROR_SYSTEM, false, "out of memory");
+    *ret_rows = rows;
+    return 0;
+}
+
+int queue_names(struct cli *cli, const struct arguments *args, json_t **ret_names, struct error *err)
+{
+    json_t *rows;
+    int rc = queue_rows(cli, args, &rows, err);
     if (rc)
         return rc;
     json_t *names = json_array();
-    for (int i = 0; i < PQntuples(result); i++)
-        json_array_append_new(names, json_string(PQgetvalue(result, i, 0)));
-    PQclear(result);
+    size_t i;
+    const json_t *row;
+    json_array_foreach(rows, i, row) json_array_append(names, json_object_get(row, "queue"));
+    json_decref(rows);
     *ret_names = names;
     return 0;
 }

@@ -13,6 +13,7 @@ redisReply *redis_ask(struct cli *cli, struct error *err, ...) __attribute__((se
 /* An integer answer. */
 int redis_ask_number(struct cli *cli, int64_t *ret_number, struct error *err, ...) __attribute__((sentinel));
 
-/* Names of the queues: those of PostgreSQL's rows and destinations, "default", or only --queue. New array of
- * strings. */
+/* The queues that PostgreSQL knows, or only --queue, known or not: new array of {queue, paused_at}; of names.
+ */
+int queue_rows(struct cli *cli, const struct arguments *args, json_t **ret_rows, struct error *err);
 int queue_names(struct cli *cli, const struct arguments *args, json_t **ret_names, struct error *err);

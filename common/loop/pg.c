@@ -233,8 +233,10 @@ void pg_client_on_ready(struct pg_client *client)
 
 void pg_client_on_lost(struct pg_client *client, struct pg_conn *conn, const struct error *why)
 {
-    if (conn->state == PG_READY)
+    if (conn->state == PG_READY) {
         client->down_since = now_ms(client);
+        client->loss_untold = client->options.on_lost != NULL;
+    }
     log_debug("connection lost: %s", why->message);
     pg_conn_shut(conn);
     client->attempt++;
@@ -353,11 +355,21 @@ static void dispatch(struct pg_client *client)
     }
 }
 
+static void tell_loss(struct pg_client *client)
+{
+    if (!client->loss_untold || client->closing)
+        return;
+    struct error why = client->last_error;
+    client->loss_untold = false;
+    client->options.on_lost(client->options.data, &why);
+}
+
 static void on_turn(uv_idle_t *handle)
 {
     struct pg_client *client = handle->data;
     do {
         tell_failed(client);
+        tell_loss(client);
         if (client->closing)
             return;
         dispatch(client);

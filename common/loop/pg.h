@@ -75,6 +75,13 @@ struct pg_options {
     int64_t request_timeout_ms;   /* default 60000 */
     int64_t unreachable_after_ms; /* how long a request waits while no connection is up, before
                                      ERROR_UNREACHABLE; default 15000 */
+    /* For LISTEN, with max_connections 1; each may be NULL. Both run from the loop and may close the client.
+     * After a loss nothing is listened to any more, and nobody connects again until the next request. A
+     * connection that is silently dead is noticed by a request's time-out: whoever listens asks something now
+     * and then. */
+    void (*on_notification)(void *data, const char *channel, const char *payload);
+    void (*on_lost)(void *data, const struct error *why); /* a connection that was up; not by closing */
+    void *data;
 };
 
 /* Checks the URL's syntax only (ERROR_INPUT, without any password in the message); connects on the first

@@ -547,10 +547,23 @@ static int take_results(struct pg_conn *conn)
     return 0;
 }
 
+static void take_notifications(struct pg_conn *conn)
+{
+    struct pg_client *client = conn->client;
+    PGnotify *notification;
+    while (client->options.on_notification && conn->pq && (notification = PQnotifies(conn->pq))) {
+        client->options.on_notification(client->options.data, notification->relname, notification->extra);
+        PQfreemem(notification);
+    }
+}
+
 void pg_conn_read(struct pg_conn *conn)
 {
     int alive = PQconsumeInput(conn->pq);
     if (take_results(conn) != 0 || conn->pq == NULL)
+        return;
+    take_notifications(conn);
+    if (conn->pq == NULL)
         return;
     if (!alive || PQstatus(conn->pq) == CONNECTION_BAD) {
         lost(conn, ERROR_UNREACHABLE, "%s", PQerrorMessage(conn->pq));

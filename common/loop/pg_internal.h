@@ -122,6 +122,7 @@ struct pg_client {
     int64_t retry_at;
     int64_t down_since; /* when the last ready connection was lost */
     struct error last_error;
+    bool loss_untold;
     uv_timer_t timer; /* runs only while something has a deadline */
     int64_t timer_due;
     uv_idle_t turn; /* active when there is something to send or to tell */

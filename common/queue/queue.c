@@ -7,17 +7,20 @@
 #include <string.h>
 
 extern const char queue_lua_prelude[], queue_lua_enqueue[], queue_lua_work[], queue_lua_heartbeat[],
-    queue_lua_leave[], queue_lua_unpark[], queue_lua_reap[];
+    queue_lua_leave[], queue_lua_unpark[], queue_lua_reap[], queue_lua_stats[], queue_lua_workers[],
+    queue_lua_list[];
 
-enum script { ENQUEUE, WORK, HEARTBEAT, LEAVE, UNPARK, REAP, N_SCRIPTS };
+enum script { ENQUEUE, WORK, HEARTBEAT, LEAVE, UNPARK, REAP, STATS, WORKERS, LIST, N_SCRIPTS };
 
 /* Joined with the prelude at first use and kept for the life of the process. */
 static struct redis_script *script_of(enum script which)
 {
     static struct redis_script scripts[N_SCRIPTS];
-    static const char *const names[N_SCRIPTS] = {"enqueue", "work", "heartbeat", "leave", "unpark", "reap"};
-    const char *const bodies[N_SCRIPTS] = {queue_lua_enqueue, queue_lua_work,   queue_lua_heartbeat,
-                                           queue_lua_leave,   queue_lua_unpark, queue_lua_reap};
+    static const char *const names[N_SCRIPTS] = {"enqueue", "work",  "heartbeat", "leave", "unpark",
+                                                 "reap",    "stats", "workers",   "list"};
+    const char *const bodies[N_SCRIPTS] = {queue_lua_enqueue, queue_lua_work,    queue_lua_heartbeat,
+                                           queue_lua_leave,   queue_lua_unpark,  queue_lua_reap,
+                                           queue_lua_stats,   queue_lua_workers, queue_lua_list};
     static char texts[N_SCRIPTS][16384];
     struct redis_script *s = &scripts[which];
     if (s->text == NULL) {
@@ -208,4 +211,34 @@ void queue_reap(struct redis_client *redis, const char *queue, int max, int64_t 
     add_int(&a, max);
     add_int(&a, worker_ttl_ms);
     call(redis, REAP, queue, &a, cb, data);
+}
+
+void queue_ask_stats(struct redis_client *redis, const char *queue, int64_t within_ms, redis_done_fn cb,
+                     void *data)
+{
+    struct arguments a;
+    arguments_init(&a, 1, 1);
+    add_int(&a, within_ms);
+    call(redis, STATS, queue, &a, cb, data);
+}
+
+void queue_ask_workers(struct redis_client *redis, const char *queue, int64_t within_ms, int64_t most,
+                       int64_t most_jobs, redis_done_fn cb, void *data)
+{
+    struct arguments a;
+    arguments_init(&a, 3, 3);
+    add_int(&a, within_ms);
+    add_int(&a, most);
+    add_int(&a, most_jobs);
+    call(redis, WORKERS, queue, &a, cb, data);
+}
+
+void queue_ask_list(struct redis_client *redis, const char *queue, const char *state, int64_t limit,
+                    redis_done_fn cb, void *data)
+{
+    struct arguments a;
+    arguments_init(&a, 2, 1);
+    add(&a, state);
+    add_int(&a, limit);
+    call(redis, LIST, queue, &a, cb, data);
 }

@@ -90,3 +90,11 @@ void queue_unpark(struct redis_client *redis, const char *queue, const char *why
 /* Answer: array of jobs made ready, workers forgotten. */
 void queue_reap(struct redis_client *redis, const char *queue, int max, int64_t worker_ttl_ms,
                 redis_done_fn cb, void *data);
+
+/* -- for people; answers as in stats.lua, workers.lua and list.lua, see look.h */
+void queue_ask_stats(struct redis_client *redis, const char *queue, int64_t within_ms, redis_done_fn cb,
+                     void *data);
+void queue_ask_workers(struct redis_client *redis, const char *queue, int64_t within_ms, int64_t most,
+                       int64_t most_jobs, redis_done_fn cb, void *data);
+void queue_ask_list(struct redis_client *redis, const char *queue, const char *state, int64_t limit,
+                    redis_done_fn cb, void *data);

@@ -645,6 +645,102 @@ static void test_backend_terminated(void **state)
     assert_int_equal(must_get(f, "SELECT 4"), 4);
 }
 
+/* -- LISTEN -- */
+
+struct heard {
+    struct fixture *f;
+    int n, losses;
+    char channel[32], payload[32];
+    bool close_at_notification, close_at_loss;
+};
+
+static void on_heard(void *data, const char *channel, const char *payload)
+{
+    struct heard *h = data;
+    h->n++;
+    snprintf(h->channel, sizeof h->channel, "%s", channel);
+    snprintf(h->payload, sizeof h->payload, "%s", payload);
+    if (h->close_at_notification)
+        pg_client_close(h->f->client, on_closed, h->f);
+}
+
+static void on_heard_loss(void *data, const struct error *why)
+{
+    struct heard *h = data;
+    assert_int_equal(why->code, ERROR_UNREACHABLE);
+    h->losses++;
+    if (h->close_at_loss)
+        pg_client_close(h->f->client, on_closed, h->f);
+}
+
+static void listen_to(struct fixture *f, struct heard *h)
+{
+    h->f = f;
+    open_client(f, (struct pg_options){.on_notification = on_heard, .on_lost = on_heard_loss, .data = h});
+    must_run(f, "LISTEN news");
+}
+
+static void from_another(const char *sql)
+{
+    PGconn *pq = PQconnectdb(url);
+    PGresult *result = PQexec(pq, sql);
+    assert_true(PQresultStatus(result) == PGRES_TUPLES_OK || PQresultStatus(result) == PGRES_COMMAND_OK);
+    PQclear(result);
+    PQfinish(pq);
+}
+
+static void test_notifications(void **state)
+{
+    struct fixture *f = *state;
+    struct heard h = {0};
+    listen_to(f, &h);
+    from_another("NOTIFY news, 'from another'");
+    while (h.n < 1)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    assert_string_equal(h.channel, "news");
+    assert_string_equal(h.payload, "from another");
+    must_run(f, "SELECT pg_notify('news', 'from itself'), pg_notify('elsewhere', '')");
+    while (h.n < 2)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    assert_string_equal(h.payload, "from itself");
+    assert_int_equal(h.losses, 0);
+}
+
+static void test_listener_lost(void **state)
+{
+    struct fixture *f = *state;
+    struct heard h = {0};
+    listen_to(f, &h);
+    from_another("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test_pg'");
+    while (h.losses < 1)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    assert_false(pg_client_connected(f->client));
+    must_run(f, "LISTEN news");
+    from_another("NOTIFY news, 'again'");
+    while (h.n < 1)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    assert_int_equal(h.losses, 1);
+}
+
+static void test_listener_closes(void **state)
+{
+    struct fixture *f = *state;
+    struct heard h = {.close_at_notification = true};
+    listen_to(f, &h);
+    from_another("SELECT pg_notify('news', i::text) FROM generate_series(1, 3) i");
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(h.n, 1);
+    assert_int_equal(f->closed, 1);
+
+    h = (struct heard){.close_at_loss = true};
+    listen_to(f, &h);
+    from_another("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test_pg'");
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(h.losses, 1);
+    assert_int_equal(f->closed, 2);
+    f->client = NULL;
+}
+
 static void test_close_any_time(void **state)
 {
     struct fixture *f = *state;
@@ -787,6 +883,9 @@ int main(void)
         TEST(test_connect_timeout),
         TEST(test_server_killed),
         TEST(test_backend_terminated),
+        TEST(test_notifications),
+        TEST(test_listener_lost),
+        TEST(test_listener_closes),
         TEST(test_close_any_time),
         TEST(test_close_in_callback),
         TEST(test_idle_has_no_timer),
