@@ -50,9 +50,12 @@ static void release(struct api *api)
     password_checks_free(api->passwords);
     file_checks_free(api->files);
     downloads_end(api);
+    docs_close(api->docs);
     http_server_free(api->http);
+    docs_free(api->docs);
     identities_free(api->identities);
     login_limit_free(api->logins);
+    openapi_free(api->openapi);
     listen_close(&api->listening);
     api->relays = NULL;
     api->pg = NULL;
@@ -63,6 +66,8 @@ static void release(struct api *api)
     api->passwords = NULL;
     api->identities = NULL;
     api->logins = NULL;
+    api->openapi = NULL;
+    api->docs = NULL;
     api->http = NULL;
     cors_deinit(&api->cors);
 }
@@ -168,9 +173,33 @@ static int watch_files(struct api *api, struct error *err)
     return file_checks_new(api->loop, &options, &api->files, err);
 }
 
+static void ending_signals(sigset_t *ret_set)
+{
+    sigemptyset(ret_set);
+    sigaddset(ret_set, SIGTERM);
+    sigaddset(ret_set, SIGINT);
+}
+
+static void do_nothing(uv_work_t *work)
+{
+    (void)work;
+}
+
+/* The pool's threads begin with its first work and inherit what is blocked then: signals are the loop's
+ * thread's business, or close_handles could not hold them off. */
+static void start_threads(struct api *api)
+{
+    sigset_t set, before;
+    ending_signals(&set);
+    pthread_sigmask(SIG_BLOCK, &set, &before);
+    uv_queue_work(api->loop, &api->first_work, do_nothing, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, struct error *err)
 {
     *api = (struct api){.loop = loop, .settings = settings, .listening = {.fd = -1}};
+    start_threads(api);
     find_legacy_base(api);
     int rc = cors_init(settings->cors_origins, &api->cors, err);
     if (rc == 0)
@@ -183,6 +212,10 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
         rc = prepare_identity(api, err);
     if (rc == 0)
         rc = watch_files(api, err);
+    if (rc == 0)
+        rc = openapi_new(&api->openapi, err);
+    if (rc == 0)
+        rc = docs_new(loop, settings->docs_dir, &api->docs, err);
     if (rc == 0)
         rc = listen_open(settings->listen, &api->listening, err);
     if (rc == 0) {
@@ -210,9 +243,7 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
 static void close_handles(struct api *api)
 {
     sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
+    ending_signals(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     uv_close((uv_handle_t *)&api->terminate, NULL);
     uv_close((uv_handle_t *)&api->interrupt, NULL);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/settings.h"
 #include "cors.h"
+#include "docs.h"
 #include "download.h"
 #include "file_check.h"
 #include "http.h"
@@ -19,6 +20,7 @@
 #include "login_limit.h"
 #include "loop/pg.h"
 #include "loop/redis.h"
+#include "openapi.h"
 #include "problem.h"
 #include "relay.h"
 #include "route.h"
@@ -44,6 +46,9 @@ struct api {
     struct identities *identities;
     struct password_checks *passwords;
     struct login_limit *logins;
+    struct openapi *openapi;
+    struct docs *docs;
+    uv_work_t first_work;
     uv_signal_t terminate, interrupt;
     uv_timer_t last_resort;
     uv_timer_t keys_due;       /* keys.h */

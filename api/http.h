@@ -137,6 +137,17 @@ void http_reply(struct http_request *request, unsigned status, json_t *body);
 void http_reply_bytes(struct http_request *request, unsigned status, const char *content_type, char *bytes,
                       size_t size);
 
+/*
+ * Bytes that many answers share, however slowly each client takes them: made once, with their ETag and, of
+ * what can be compressed, their compressed form. bytes: malloc'ed, taken over, in case of failure too.
+ * content_type must stay. NULL: memory is out. Free it after the server.
+ */
+struct http_fixed;
+struct http_fixed *http_fixed_new(const char *content_type, char *bytes, size_t size);
+void http_fixed_free(struct http_fixed *fixed); /* NULL is fine */
+/* 200, or 304 for a client that has it already. Always with an ETag. */
+void http_reply_fixed(struct http_request *request, const struct http_fixed *fixed);
+
 /* 204, or any other status without content. */
 void http_reply_empty(struct http_request *request, unsigned status);
 

@@ -171,8 +171,7 @@ void http_use_etag(struct http_request *request)
     request->use_etag = true;
 }
 
-/* True: an answer without the header would say something else, another one was given. */
-static bool header_was_refused(struct http_request *request)
+bool http_header_was_refused(struct http_request *request)
 {
     if (!request->header_refused)
         return false;
@@ -182,8 +181,7 @@ static bool header_was_refused(struct http_request *request)
     return true;
 }
 
-/* "" when memory is out: an answer without an ETag is as good. */
-static void digest_of(const char *bytes, size_t size, char digest[33])
+void http_digest(const char *bytes, size_t size, char digest[HTTP_DIGEST_SIZE])
 {
     char hex[DIGEST_SHA256_SIZE];
     struct digest *sum = digest_new();
@@ -192,7 +190,7 @@ static void digest_of(const char *bytes, size_t size, char digest[33])
     digest_update(sum, bytes, size);
     digest_final(sum, hex);
     digest_free(sum);
-    snprintf(digest, 33, "%.32s", hex);
+    snprintf(digest, HTTP_DIGEST_SIZE, "%.32s", hex);
 }
 
 static bool has_not_changed(const struct http_request *request)
@@ -206,8 +204,10 @@ static bool has_not_changed(const struct http_request *request)
 
 /* libmicrohttpd writes Content-Length, which must be that of a 200 (RFC 9110, 8.6): so the bytes stay, and
  * are compressed; it does not send them. */
-static void not_modified(struct http_request *request)
+void http_answer_not_modified(struct http_request *request)
 {
+    if (!has_not_changed(request))
+        return;
     request->answer.status = MHD_HTTP_NOT_MODIFIED;
     request->answer.content_type[0] = '\0';
 }
@@ -215,7 +215,7 @@ static void not_modified(struct http_request *request)
 void http_reply_bytes(struct http_request *request, unsigned status, const char *content_type, char *bytes,
                       size_t size)
 {
-    if (header_was_refused(request)) {
+    if (http_header_was_refused(request)) {
         free(bytes);
         return;
     }
@@ -226,9 +226,9 @@ void http_reply_bytes(struct http_request *request, unsigned status, const char 
     request->answer.gzip =
         request->answer.varies && fields_accept_gzip(http_header(request, MHD_HTTP_HEADER_ACCEPT_ENCODING));
     if (request->use_etag && status == 200 && (request->method == HTTP_GET || request->method == HTTP_HEAD)) {
-        digest_of(bytes ? bytes : "", size, request->answer.digest);
-        if (request->answer.digest[0] && has_not_changed(request))
-            not_modified(request);
+        http_digest(bytes ? bytes : "", size, request->answer.digest);
+        if (request->answer.digest[0])
+            http_answer_not_modified(request);
     }
     if (request->answer.gzip)
         http_deflate(request, bytes, size);

@@ -2,13 +2,19 @@
 #include "accounts.h"
 #include "api.h"
 #include "backups.h"
+#include "docs.h"
 #include "login.h"
+#include "openapi.h"
 #include "route.h"
 
 const struct route api_routes[] = {
     {HTTP_GET, "/healthz", ROLE_NONE, ROUTE_BODY_NONE, 0, health_live},
     {HTTP_GET, "/readyz", ROLE_NONE, ROUTE_BODY_NONE, 0, health_ready},
     {HTTP_GET, "/api/status", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, status_get},
+    {HTTP_GET, "/", ROLE_NONE, ROUTE_BODY_NONE, 0, docs_redirect},
+    {HTTP_GET, "/docs", ROLE_NONE, ROUTE_BODY_NONE, ROUTE_ETAG, docs_page},
+    {HTTP_GET, "/docs/{name}", ROLE_NONE, ROUTE_BODY_NONE, ROUTE_ETAG, docs_file},
+    {HTTP_GET, "/openapi.json", ROLE_NONE, ROUTE_BODY_NONE, ROUTE_ETAG, openapi_get},
     {HTTP_GET, "/api/databases", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, databases_list},
     {HTTP_GET, "/api/databases/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, databases_show},
     {HTTP_GET, "/api/databases/{id}/details", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, details_get},

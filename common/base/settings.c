@@ -48,6 +48,8 @@ static const struct option_row options[] = {
      "always or never"},
     {"BM_CORS_ORIGINS", TEXT, AT(cors_origins), SETTINGS_API, false, "", 0, 0,
      "origins whose pages may use the API from a browser, comma-separated (default: none)"},
+    {"BM_DOCS_DIR", TEXT, AT(docs_dir), SETTINGS_API, false, "", 0, 0,
+     "folder with Swagger UI's files for /docs (default: docs beside the program, or where it is installed)"},
     {"BM_LOG_LEVEL", LEVEL, AT(log_level), ALL, false, "info", 0, 0, "error, warn, info or debug"},
     {"BM_LOG_FORMAT", FORMAT, AT(log_format), ALL, false, "text", 0, 0, "text or json"},
     {"BM_RETRY_BASE_MS", NUMBER, AT(retry_base_ms), SETTINGS_WORKER, false, "2000", 1, 3600000,

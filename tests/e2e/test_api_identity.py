@@ -43,7 +43,7 @@ def routes(bm):
 
 
 def test_nothing_but_health_and_login_without_identity(bm, api):
-    open_to_all = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/api/login"), ("GET", "/metrics"), ("GET", "/openapi.json")}
+    open_to_all = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/api/login"), ("GET", "/metrics"), ("GET", "/openapi.json"), ("GET", "/")}
     for method, path, role in routes(bm):
         if role == "NONE":
             assert (method, path) in open_to_all or path.startswith("/docs"), (method, path)
