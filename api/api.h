@@ -21,6 +21,7 @@
 #include "loop/pg.h"
 #include "loop/redis.h"
 #include "openapi.h"
+#include "operations.h"
 #include "problem.h"
 #include "relay.h"
 #include "route.h"
@@ -43,6 +44,7 @@ struct api {
     struct hung_disks hung_disks;
     struct downloads downloads; /* those left behind at a hung disk too */
     int n_downloads;
+    struct operations *operations;
     struct identities *identities;
     struct password_checks *passwords;
     struct login_limit *logins;

@@ -2,6 +2,7 @@
 #include "accounts.h"
 #include "api.h"
 #include "backups.h"
+#include "copies.h"
 #include "docs.h"
 #include "login.h"
 #include "openapi.h"
@@ -43,8 +44,15 @@ const struct route api_routes[] = {
     {HTTP_PATCH, "/api/groups/{id}", ROLE_ADMIN, ROUTE_BODY_JSON, 0, groups_change},
     {HTTP_DELETE, "/api/groups/{id}", ROLE_ADMIN, ROUTE_BODY_NONE, 0, groups_remove},
 
+    {HTTP_DELETE, "/api/backups/{id}", ROLE_ADMIN, ROUTE_BODY_NONE, 0, operation_delete},
+    {HTTP_POST, "/api/backups/{id}/verify", ROLE_OPERATOR, ROUTE_BODY_OPTIONAL, 0, operation_verify},
+    {HTTP_GET, "/api/backups/{id}/copies", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, copies_list},
+    {HTTP_GET, "/api/backups/{id}/copies/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, copies_show},
     {HTTP_GET, "/api/backups/{id}/download", ROLE_OPERATOR, ROUTE_BODY_NONE, 0, download_backup},
     {HTTP_GET, "/api/backups/{id}/copies/{id}/download", ROLE_OPERATOR, ROUTE_BODY_NONE, 0, download_copy},
+    {HTTP_POST, "/api/destinations/{id}/test", ROLE_OPERATOR, ROUTE_BODY_OPTIONAL, 0, operation_test},
+    {HTTP_GET, "/api/operations", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, operations_list},
+    {HTTP_GET, "/api/operations/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, operations_show},
 
     {HTTP_GET, "/api/audit", ROLE_ADMIN, ROUTE_BODY_NONE, 0, audit_list},
 };

@@ -300,21 +300,8 @@ int run_delete(struct cli *cli, const struct arguments *args, struct error *err)
     int rc = backup_find(cli, args->operands[0], &backup, err);
     if (rc)
         return rc;
-    const char *status = text_of(backup, "status");
-    bool unfinished = strcmp(status, "pending") == 0 || strcmp(status, "in_progress") == 0;
-    size_t i;
-    const json_t *copy;
-    json_array_foreach(json_object_get(backup, "destinations"), i, copy)
-    {
-        const char *of_copy = text_of(copy, "status");
-        bool history = strcmp(text_of(copy, "origin"), "migrated") == 0;
-        unfinished |= strcmp(of_copy, "uploading") == 0 || (strcmp(of_copy, "pending") == 0 && !history);
-    }
-    if (unfinished)
-        rc = error_set(err, ERROR_CONFLICT, false,
-                       "backup '%s' is not finished; backupctl backup cancel %s first",
-                       text_of(backup, "name"), args->operands[0]);
-    else
+    rc = copies_check_delete(backup, err);
+    if (rc == 0)
         rc = delete_all(cli, backup, err);
     if (rc == 0)
         printf("backup '%s' is deleted\n", text_of(backup, "name"));

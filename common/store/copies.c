@@ -105,6 +105,32 @@ int copies_add_verified(struct pg_request *request, int64_t copy_id, const char 
                2, (const char *const[]){digits(copy_id, id), verdict});
 }
 
+static const char *text_of(const json_t *row, const char *column)
+{
+    const char *text = json_string_value(json_object_get(row, column));
+    return text ? text : "";
+}
+
+int copies_check_delete(const json_t *backup, struct error *err)
+{
+    const char *status = text_of(backup, "status");
+    bool unfinished = strcmp(status, "pending") == 0 || strcmp(status, "in_progress") == 0;
+    size_t i;
+    const json_t *copy;
+    json_array_foreach(json_object_get(backup, "destinations"), i, copy)
+    {
+        const char *of_copy = text_of(copy, "status");
+        bool history = strcmp(text_of(copy, "origin"), "migrated") == 0;
+        unfinished |= strcmp(of_copy, "uploading") == 0 || (strcmp(of_copy, "pending") == 0 && !history);
+    }
+    if (!unfinished)
+        return 0;
+    long long id = (long long)json_integer_value(json_object_get(backup, "id"));
+    return error_set(err, ERROR_CONFLICT, false,
+                     "backup '%s' is not finished: cancel it first (backupctl backup cancel %lld)",
+                     text_of(backup, "name"), id);
+}
+
 int copies_add_forget(struct pg_request *request, int64_t copy_id, int64_t fence)
 {
     char id[24], fence_text[24];

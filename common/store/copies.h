@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -50,6 +51,8 @@ void copy_verdict(const struct copy *copy, bool deep, const struct error *found,
 /* Records it with the time, if the copy is still completed. */
 int copies_add_verified(struct pg_request *request, int64_t copy_id, const char *verdict);
 
+/* Whether a backup (a row of backup_read_one) may be deleted: ERROR_CONFLICT while it is not finished. */
+int copies_check_delete(const json_t *backup, struct error *err);
 /* The copy is gone from its place: so is its row, if it has ended and is still of this fence. */
 int copies_add_forget(struct pg_request *request, int64_t copy_id, int64_t fence);
 /* A backup that has ended and has no copies any more; the result has its id, or no row: it has changed. */

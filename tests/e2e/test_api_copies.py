@@ -8,15 +8,14 @@ import json
 import os
 import re
 import signal
-import socket
 import urllib.parse
 
 import pytest
 
-from harness.api import ApiServer, make_token
-from harness.backup_rows import add_backup, add_copy, add_database, insert
-from harness.dead_mount import SIZE, DeadMount, why_not
 from harness import object_stores
+from harness.api import ApiServer, make_token
+from harness.backup_rows import add_backup, add_copy, add_database
+from harness.dead_mount import SIZE, DeadMount, why_not
 from harness.object_stores import MIB, secret_file
 from harness.waiting import wait_for
 
@@ -182,7 +181,7 @@ def test_the_next_copy_will_do(bm, api):
     assert api.get(made.path).bytes == made.data
     assert "not there" in api.get(made.of(0), 404).json["detail"]
     assert "500 bytes, recorded are 1000" in api.get(made.of(1), 502).json["detail"]
-    problem = api.get(made.of(2), None or 502).json["detail"]
+    problem = api.get(made.of(2), 502).json["detail"]
     assert "'c'" in problem and "ermission" in problem
     os.unlink(made.paths[3])
     refused = api.get(made.path, 404)
@@ -352,3 +351,259 @@ def test_a_dead_mount(bm, api):
         wait_for(lambda: b"does not answer" not in api.ask("GET", path, token=api.tokens["operator"]).bytes)
     finally:
         mount.close()
+
+
+# -- the copies themselves
+
+
+def test_copies(bm, api):
+    made = Made(bm, b"bytes", copies=("a", "b"), storage_config='{"secret_access_key": "hidden-secret"}')
+    other = Made(bm, b"bytes", "other", copies=("c",))
+    listed = api.get(f"/api/backups/{made.id}/copies", role="viewer")
+    copies = listed.json["copies"]
+    assert [c["id"] for c in copies] == made.copies and b"hidden-secret" not in listed.bytes
+    assert copies == api.get(f"/api/backups/{made.id}", role="viewer").json["destinations"]
+    assert copies[0]["storage_name"] == "a" and copies[0]["checksum"] == made.sha256 and copies[0]["file_size"] == 5
+    assert api.get(f"/api/backups/{made.id}/copies/{made.copies[1]}", role="viewer").json == copies[1]
+    api.get(f"/api/backups/{made.id}/copies/{other.copies[0]}", 404)
+    api.get("/api/backups/777/copies", 404)
+    api.get(f"/api/backups/{made.id}/copies?x=1", 400)
+    api.get(f"/api/backups/{made.id}/copies", 304, role="viewer", If_None_Match=listed.headers["ETag"])
+
+
+# -- operations
+
+
+def operation(api, answer, bound=60):
+    """What became of an operation that a 202 told of."""
+    assert answer.headers["Location"] == f"/api/operations/{answer.json['id']}"
+    assert answer.json["state"] in ("waiting", "running")
+
+    def ended():
+        now = api.get(answer.headers["Location"], role="viewer").json
+        return now if now["state"] not in ("waiting", "running") else None
+
+    return wait_for(ended, bound)
+
+
+def verified(bm, made):
+    return [(r["verified_at"] is not None, r["verification_result"])
+            for r in bm.query("SELECT * FROM backup_destinations WHERE backup_id = %s ORDER BY priority", made.id)]  # fmt: skip
+
+
+def test_verify(bm, api):
+    made = Made(bm, content(WINDOW), copies=("a", "b", "c"))
+    bm.query("UPDATE backup_destinations SET status = 'failed' WHERE id = %s", made.copies[2])
+    answer = api.post(f"/api/backups/{made.id}/verify")
+    found = operation(api, answer)
+    assert (found["kind"], found["state"], found["backup_id"], found["object_name"]) == ("verify", "done", made.id, "production_20251102_080000")
+    assert found["parameters"] == {"deep": False, "destination": None} and found["error_message"] is None and found["started_at"] and found["ended_at"]
+    assert found["result"] == {"ok": True, "copies": [
+        {"id": made.copies[i], "storage_name": "ab"[i], "ok": True, "verification_result": "ok: size"} for i in (0, 1)]}  # fmt: skip
+    assert verified(bm, made) == [(True, "ok: size"), (True, "ok: size"), (False, None)]
+    event = bm.query("SELECT * FROM audit_log WHERE action = 'backup_verify'")[0]
+    assert event["object_id"] == made.id and event["token_name"] == found["requested_by"] and event["program"] == "backup-api"
+
+    wrong = bytearray(made.data)
+    wrong[17] ^= 4
+    made.overwrite(1, wrong)
+    assert operation(api, api.post(f"/api/backups/{made.id}/verify"))["result"]["ok"]  # sizes are right
+    found = operation(api, api.post(f"/api/backups/{made.id}/verify", {"deep": True}))
+    assert found["state"] == "done" and not found["result"]["ok"]
+    assert [c["ok"] for c in found["result"]["copies"]] == [True, False]
+    assert found["bytes_done"] == found["bytes_total"] == 2 * WINDOW
+    assert verified(bm, made)[:2] == [(True, "ok: sha256"), (True, found["result"]["copies"][1]["verification_result"])]
+    assert verified(bm, made)[1][1].startswith("corrupt: the SHA-256")
+    # as backupctl says it
+    assert json.loads(bm.ctl("backup", "verify", made.id, "--deep", "--json", check=False).stdout) == found["result"]["copies"]
+
+    os.unlink(made.paths[1])
+    found = operation(api, api.post(f"/api/backups/{made.id}/verify", {"destination": "b"}))
+    assert [c["verification_result"] for c in found["result"]["copies"]] == ["not_found: the copy is not there"]
+
+
+def test_verify_refused(bm, api):
+    made = Made(bm, b"x")
+    api.post(f"/api/backups/{made.id}/verify", role="viewer", expect=403)
+    api.post("/api/backups/777/verify", expect=404)
+    assert "destination" == api.post(f"/api/backups/{made.id}/verify", {"destination": "nowhere"}, 422).json["errors"][0]["field"]
+    for body in ({"deep": 1}, {"destination": ""}, {"other": 1}):
+        api.post(f"/api/backups/{made.id}/verify", body, 422)
+    bm.query("UPDATE backup_destinations SET status = 'failed'")
+    assert "no completed copy" in api.post(f"/api/backups/{made.id}/verify", expect=409).json["detail"]
+    assert bm.value("SELECT count(*) FROM operations") == 0 and bm.value("SELECT count(*) FROM audit_log WHERE action LIKE 'backup%%'") == 0
+
+
+def test_delete(bm, api):
+    made = Made(bm, b"x" * 100, copies=("a", "b"))
+    kept = Made(bm, b"y" * 100, "kept", copies=("a",), file="kept")
+    api.post(f"/api/backups/{made.id}", role="operator", expect=403, method="DELETE")
+    api.post("/api/backups/777", role="admin", expect=404, method="DELETE")
+    bm.query("UPDATE backup_destinations SET status = 'uploading' WHERE id = %s", made.copies[1])
+    assert "cancel" in api.post(f"/api/backups/{made.id}", role="admin", expect=409, method="DELETE").json["detail"]
+    bm.query("UPDATE backup_destinations SET status = 'completed' WHERE id = %s", made.copies[1])
+
+    found = operation(api, api.post(f"/api/backups/{made.id}", role="admin", method="DELETE"))
+    assert found["state"] == "done" and found["result"] == {"ok": True, "copies": [
+        {"id": made.copies[i], "storage_name": "ab"[i], "ok": True, "existed": True, "error_message": None} for i in (0, 1)]}  # fmt: skip
+    assert not any(map(os.path.exists, made.paths)) and os.path.exists(kept.paths[0])
+    api.get(f"/api/backups/{made.id}", 404)
+    assert bm.value("SELECT count(*) FROM backup_destinations") == 1
+    event = bm.query("SELECT * FROM audit_log WHERE action = 'backup_delete'")
+    assert [(e["object_id"], e["object_name"], e["changes"]) for e in event] == [(made.id, "production_20251102_080000", {"forget_missing": False})]
+
+
+def test_delete_forgets_no_copy_that_another_host_may_have(bm, api):
+    made = Made(bm, b"x" * 100, copies=("a", "b"))
+    os.unlink(made.paths[1])
+    found = operation(api, api.post(f"/api/backups/{made.id}", role="admin", method="DELETE"))
+    assert found["state"] == "failed" and "1 of 2" in found["error_message"]
+    assert [c["ok"] for c in found["result"]["copies"]] == [True, False]
+    assert "another" in found["result"]["copies"][1]["error_message"] and "forget_missing=true" in found["result"]["copies"][1]["error_message"]
+    assert [r["id"] for r in bm.rows(made.id)] == [made.copies[1]] and api.get(f"/api/backups/{made.id}").status == 200
+    api.post(f"/api/backups/{made.id}?forget_missing=maybe", role="admin", method="DELETE", expect=400)
+    found = operation(api, api.post(f"/api/backups/{made.id}?forget_missing=true", role="admin", method="DELETE"))
+    assert found["state"] == "done"
+    api.get(f"/api/backups/{made.id}", 404)
+
+
+def test_delete_goes_on_where_it_could_not(bm, api):
+    """One disk is not there: its copy stays on record, the other's goes."""
+    made = Made(bm, b"x" * 100, copies=("a", "b"))
+    os.rename(bm.directory("b"), os.path.join(bm.tmp, "away"))
+    found = operation(api, api.post(f"/api/backups/{made.id}?forget_missing=true", role="admin", method="DELETE"))
+    assert found["state"] == "failed" and [r["id"] for r in bm.rows(made.id)] == [made.copies[1]]
+    os.rename(os.path.join(bm.tmp, "away"), os.path.join(bm.tmp, "b"))
+    assert operation(api, api.post(f"/api/backups/{made.id}", role="admin", method="DELETE"))["state"] == "done"
+    assert not os.path.exists(made.paths[1])
+
+
+def test_delete_leaves_the_final_name_of_a_failed_copy(bm, api):
+    made = Made(bm, b"somebody else's", copies=("a",))
+    bm.query("UPDATE backup_destinations SET status = 'failed'")
+    bm.query("UPDATE backups SET status = 'failed'")
+    assert operation(api, api.post(f"/api/backups/{made.id}", role="admin", method="DELETE"))["state"] == "done"
+    assert os.path.exists(made.paths[0]) and bm.value("SELECT count(*) FROM backups") == 0
+
+
+def test_destination_test(bm, api, store):
+    base = bm.destination("disk")
+    store.destination("place")
+    ids = {r["name"]: r["id"] for r in bm.query("SELECT id, name FROM destinations")}
+    for name in ("disk", "place"):
+        path = f"/api/destinations/{ids[name]}/test"
+        found = operation(api, api.post(path))
+        assert found["state"] == "done" and found["result"]["ok"], found
+        assert found["destination_id"] == ids[name] and found["object_name"] == name and found["backup_id"] is None
+        steps = [s["step"] for s in found["result"]["steps"]]
+        assert steps == ["settings", "the place is there", "write a probe", "see it and its size", "read it back and compare", "delete it"]
+        assert found["result"]["steps"] == bm.ctl("destination", "test", name, json=True)
+    assert os.listdir(base) == [] and store.fake.objects() == {}
+    api.post(f"/api/destinations/{ids['disk']}/test", role="viewer", expect=403)
+    api.post("/api/destinations/777/test", expect=404)
+    api.post(f"/api/destinations/{ids['disk']}/test", {"x": 1}, 422)
+
+    store.fails_for_ever("denied", store.small)
+    os.rename(base, base + "-away")
+    for name in ("disk", "place"):
+        found = operation(api, api.post(f"/api/destinations/{ids[name]}/test"))
+        assert found["state"] == "done" and not found["result"]["ok"]
+        last = found["result"]["steps"][-1]
+        assert not last["ok"] and last["error"] and last["advice"] and store.secret not in json.dumps(found)
+    assert store.needs in json.dumps(found)
+    assert bm.value("SELECT count(*) FROM audit_log WHERE action = 'destination_test' AND object_kind = 'destination'") == 4
+
+
+def test_verify_and_delete_at_a_store(bm, api, store):
+    backup, data = stored(bm, store, 13 * MIB)
+    found = operation(api, api.post(f"/api/backups/{backup}/verify", {"deep": True}))
+    assert found["result"]["ok"] and found["bytes_done"] == len(data)
+    assert bm.rows(backup)[0]["verification_result"] == "ok: sha256"
+    secret_file(bm, "store-secret", store.credentials(store.wrong_secret))
+    other = Api(bm)  # which has not read the right one
+    found = operation(other, other.post(f"/api/backups/{backup}", role="admin", method="DELETE"))
+    assert found["state"] == "failed" and store.wrong_secret not in json.dumps(found)
+    assert len(store.fake.objects()) == 1
+    secret_file(bm, "store-secret", store.credentials())
+    assert operation(api, api.post(f"/api/backups/{backup}", role="admin", method="DELETE"))["state"] == "done"
+    assert store.fake.objects() == {} and bm.value("SELECT count(*) FROM backups") == 0
+
+
+def slow_place(bm):
+    """A store that holds what is read of it until it is told: (the server, a completed backup's id)."""
+    opened = object_stores.opened("minio", bm)
+    store = opened.__enter__()
+    store.destination("slow")
+    backup = store.backup_of(100, "slow", name="slow")
+    bm.worker()
+    assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
+    store.fake.rule("hold", {"operation": "GetObject", "count": 0})
+    return opened, store, backup
+
+
+def test_bounds_and_lists(bm, api):
+    """Four run, sixteen wait, the next is refused; then all are done, in order."""
+    opened, store, backup = slow_place(bm)
+    try:
+        answers = [api.post(f"/api/backups/{backup}/verify", {"deep": True}) for _ in range(20)]
+        refused = api.post(f"/api/backups/{backup}/verify", expect=503)
+        assert refused.headers["Retry-After"]
+        store.fake.wait_holding(count=4)
+        states = [o["state"] for o in api.get("/api/operations", role="viewer").json["operations"]]
+        wait_for(lambda: [o["state"] for o in api.get("/api/operations").json["operations"]].count("running") == 4)
+        assert len(states) == 20
+        store.fake.clear_rules()
+        store.fake.release()
+        assert all(operation(api, a)["state"] == "done" for a in answers)
+    finally:
+        opened.__exit__(None, None, None)
+    ids = [a.json["id"] for a in answers]
+    page = api.get("/api/operations?limit=7").json
+    assert [o["id"] for o in page["operations"]] == ids[::-1][:7] and page["next_before"] == ids[13]
+    rest = api.get(f"/api/operations?limit=100&before={page['next_before']}").json
+    assert [o["id"] for o in rest["operations"]] == ids[::-1][7:] and rest["next_before"] is None
+    assert len(api.get(f"/api/operations?backup_id={backup}&kind=verify&state=done").json["operations"]) == 20
+    for query in ("kind=delete", "state=failed", "backup_id=777", "destination_id=1"):
+        assert api.get(f"/api/operations?{query}").json == {"operations": [], "next_before": None}
+    for query in ("kind=x", "state=x", "limit=0", "before=0", "backup_id=x", "y=1"):
+        api.get(f"/api/operations?{query}", 400)
+    api.get("/api/operations/777777", 404)
+
+
+def test_a_server_that_dies(bm, api):
+    """Its operations are interrupted, in the other server's answers as well, once their lease is over; nothing is lost."""
+    other = Api(bm)
+    opened, store, backup = slow_place(bm)
+    try:
+        answer = api.post(f"/api/backups/{backup}/verify", {"deep": True})
+        store.fake.wait_holding()
+        assert wait_for(lambda: other.get(answer.headers["Location"]).json["state"] == "running")
+        api.process.kill()
+        bm.query("UPDATE operations SET lease_until = clock_timestamp()")  # rather than wait for it
+        found = other.get(answer.headers["Location"]).json
+        assert found["state"] == "interrupted" and "ask for it again" in found["error_message"]
+        assert [o["id"] for o in other.get("/api/operations?state=interrupted").json["operations"]] == [answer.json["id"]]
+        assert bm.rows(backup)[0]["verified_at"] is None
+        store.fake.clear_rules()
+        store.fake.release()
+        assert operation(other, other.post(f"/api/backups/{backup}/verify", {"deep": True}))["result"]["ok"]
+    finally:
+        opened.__exit__(None, None, None)
+
+
+def test_a_server_that_ends(bm, api):
+    """On SIGTERM what runs and what waits ends as failed, and that is written; no verdict is made of it."""
+    opened, store, backup = slow_place(bm)
+    try:
+        answers = [api.post(f"/api/backups/{backup}/verify", {"deep": True}) for _ in range(6)]
+        store.fake.wait_holding(count=4)
+        api.process.signal(signal.SIGTERM)
+        api.process.wait()
+        api.process.check()
+        states = bm.query("SELECT state, error_message FROM operations ORDER BY id")
+        assert len(states) == len(answers) and {s["state"] for s in states} == {"failed"}
+        assert all("the server ended" in s["error_message"] for s in states)
+        assert bm.rows(backup)[0]["verification_result"] is None
+    finally:
+        store.fake.clear_rules()
+        opened.__exit__(None, None, None)
