@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "apply.h"
 #include "auth/access.h"
 #include "base/log.h"
 #include "keys.h"
@@ -20,6 +21,7 @@
 #define FILE_FRESH_MS 10000
 #define FILE_STALE_MS 60000
 #define FILES_KEPT 4096
+#define APPLY_MS 5000 /* of checks of a directory that somebody configures */
 #define FILE_LOOKS_AT_ONCE 24
 /* Of a store, times the tries of a call: a person waits. */
 #define STORE_STALL_MS 10000
@@ -44,12 +46,14 @@ static void on_last_resort(uv_timer_t *timer)
 static void release(struct api *api)
 {
     operations_free(api->operations);
+    events_close(api->events);
     relays_close(api->relays);
     pg_client_close(api->pg, NULL, NULL);
     pg_client_close(api->probe, NULL, NULL);
     redis_client_close(api->redis, NULL, NULL);
     access_close(api->access, NULL, NULL);
     password_checks_free(api->passwords);
+    applies_free(api->applies);
     file_checks_free(api->files);
     downloads_end(api);
     docs_close(api->docs);
@@ -65,9 +69,11 @@ static void release(struct api *api)
     api->redis = NULL;
     api->access = NULL;
     api->operations = NULL;
+    api->applies = NULL;
     api->files = NULL;
     api->passwords = NULL;
     api->identities = NULL;
+    api->events = NULL;
     api->logins = NULL;
     api->openapi = NULL;
     api->docs = NULL;
@@ -222,11 +228,15 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
     if (rc == 0)
         rc = prepare_identity(api, err);
     if (rc == 0)
+        rc = applies_new(loop, settings, APPLY_MS, &api->applies, err);
+    if (rc == 0)
         rc = watch_files(api, err);
     if (rc == 0)
         rc = openapi_new(&api->openapi, err);
     if (rc == 0)
         rc = docs_new(loop, settings->docs_dir, &api->docs, err);
+    if (rc == 0)
+        rc = events_new(api, &api->events, err);
     if (rc == 0)
         rc = listen_open(settings->listen, &api->listening, err);
     if (rc == 0) {

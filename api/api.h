@@ -12,6 +12,7 @@
 #include "cors.h"
 #include "docs.h"
 #include "download.h"
+#include "events.h"
 #include "file_check.h"
 #include "http.h"
 #include "hung_disks.h"
@@ -27,6 +28,7 @@
 #include "route.h"
 
 struct access;
+struct applies;
 
 struct api {
     uv_loop_t *loop;
@@ -38,14 +40,16 @@ struct api {
     struct pg_client *pg;
     struct pg_client *probe; /* /readyz alone: it must not stand in line behind large answers */
     struct redis_client *redis;
-    struct access *access; /* auth/access.h: secrets, stores, keys of what is encrypted at rest */
     struct relays *relays;
+    struct access *access;   /* auth/access.h: secrets, stores, keys of what is encrypted at rest */
+    struct applies *applies; /* apply.h */
     struct file_checks *files;
     struct hung_disks hung_disks;
     struct downloads downloads; /* those left behind at a hung disk too */
     int n_downloads;
     struct operations *operations;
     struct identities *identities;
+    struct events *events;
     struct password_checks *passwords;
     struct login_limit *logins;
     struct openapi *openapi;
@@ -73,10 +77,6 @@ void health_ready(struct api *api, struct http_request *request);
 
 /* GET /api/status */
 void status_get(struct api *api, struct http_request *request);
-
-/* GET /api/databases?limit=&after=&q=&group_id=&active=, GET /api/databases/{id} */
-void databases_list(struct api *api, struct http_request *request);
-void databases_show(struct api *api, struct http_request *request);
 
 /* GET /api/databases/{id}/details?limit=&before= */
 void details_get(struct api *api, struct http_request *request);

@@ -129,6 +129,10 @@ bool http_has_header(const struct http_request *request, const char *name);
  */
 void http_use_etag(struct http_request *request);
 
+/* If-Match: absent, or it names the ETag that body has as the answer to a GET with http_use_etag (compared
+ * weakly: a proxy may have weakened it), or is "*". */
+bool http_matches(const struct http_request *request, const json_t *body);
+
 /* Takes over body (NULL: memory is out; a 500 is sent). application/json, problem documents by problem.h. */
 void http_reply(struct http_request *request, unsigned status, json_t *body);
 

@@ -38,9 +38,9 @@ static void add_unless_set(struct http_request *request, struct MHD_Response *re
 }
 
 /* Two representations, two strong ETags. */
-static void write_etag(const struct http_request *request, bool gzip, char etag[64])
+static void write_etag(const char *digest, bool gzip, char etag[64])
 {
-    snprintf(etag, 64, "\"%s%s\"", request->answer.digest, gzip ? "-gzip" : "");
+    snprintf(etag, 64, "\"%s%s\"", digest, gzip ? "-gzip" : "");
 }
 
 static void add_headers(struct http_request *request, struct MHD_Response *response)
@@ -52,7 +52,7 @@ static void add_headers(struct http_request *request, struct MHD_Response *respo
         add(response, MHD_HTTP_HEADER_CONTENT_TYPE, request->answer.content_type);
     if (kept) {
         char etag[64];
-        write_etag(request, request->answer.gzip, etag);
+        write_etag(request->answer.digest, request->answer.gzip, etag);
         add(response, MHD_HTTP_HEADER_ETAG, etag);
     }
     if (request->answer.varies)
@@ -193,13 +193,29 @@ void http_digest(const char *bytes, size_t size, char digest[HTTP_DIGEST_SIZE])
     snprintf(digest, HTTP_DIGEST_SIZE, "%.32s", hex);
 }
 
+/* field: If-None-Match or If-Match; either form will do. */
+static bool names_digest(const char *field, const char *digest)
+{
+    char plain[64], gzip[64];
+    write_etag(digest, false, plain);
+    write_etag(digest, true, gzip);
+    return fields_match_etag(field, plain) || fields_match_etag(field, gzip);
+}
+
 static bool has_not_changed(const struct http_request *request)
 {
-    const char *known = http_header(request, MHD_HTTP_HEADER_IF_NONE_MATCH);
-    char plain[64], gzip[64];
-    write_etag(request, false, plain);
-    write_etag(request, true, gzip);
-    return fields_match_etag(known, plain) || fields_match_etag(known, gzip);
+    return names_digest(http_header(request, MHD_HTTP_HEADER_IF_NONE_MATCH), request->answer.digest);
+}
+
+bool http_matches(const struct http_request *request, const json_t *body)
+{
+    const char *wanted = http_header(request, MHD_HTTP_HEADER_IF_MATCH);
+    char digest[HTTP_DIGEST_SIZE] = "";
+    char *text = wanted ? json_dumps(body, JSON_COMPACT) : NULL;
+    if (text)
+        http_digest(text, strlen(text), digest);
+    free(text);
+    return wanted == NULL || (digest[0] && names_digest(wanted, digest));
 }
 
 /* libmicrohttpd writes Content-Length, which must be that of a 200 (RFC 9110, 8.6): so the bytes stay, and

@@ -25,6 +25,7 @@ DROP TABLE sessions;
 DROP TABLE api_tokens;
 DROP TABLE audit_log;
 DROP FUNCTION bm_audit();
+DROP FUNCTION bm_nobody_listens();
 DROP FUNCTION bm_audit_members(text, text);
 DROP FUNCTION bm_audit_value(text, jsonb);
 

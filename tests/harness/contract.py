@@ -134,7 +134,9 @@ class Contract:
             yield from self.errors(content[media]["schema"], answer.json)
 
     def wrong_with_request(self, operation, target, body):
-        for name, text in urllib.parse.parse_qsl(urllib.parse.urlsplit(target).query, keep_blank_values=True):
+        # where no parameter is described the query is not looked at, whatever it says
+        query = urllib.parse.urlsplit(target).query if operation.query else ""
+        for name, text in urllib.parse.parse_qsl(query, keep_blank_values=True):
             if name not in operation.query:
                 yield f"the parameter {name} was taken, but is not described"
                 continue
@@ -146,8 +148,9 @@ class Contract:
             yield from (f"the parameter {name} was taken: {e}" for e in self.errors(schema, value))
         if body and operation.body is None:
             yield "a body was taken, but none is described"
-        elif body:
+        elif body is not None and operation.body:
             schema = operation.body["content"]["application/json"]["schema"]
-            yield from (f"the body was taken: {e}" for e in self.errors(schema, json.loads(body)))
+            value = json.loads(body) if body else {}  # an empty one counts as {}
+            yield from (f"the body was taken: {e}" for e in self.errors(schema, value))
         elif operation.body and operation.body.get("required"):
             yield "no body was needed, but one is described as required"
