@@ -12,7 +12,12 @@ except ImportError:
 
 METHODS = ("get", "put", "post", "patch", "delete")
 PROBLEM = "application/problem+json"
-TYPES = {"integer": int, "number": float, "boolean": {"true": True, "false": False}.__getitem__}
+TYPES = {
+    "integer": int,
+    "number": float,
+    "boolean": {"true": True, "false": False}.__getitem__,
+    "array": lambda text: text.split(","),
+}
 
 _contracts = {}
 
