@@ -3,6 +3,7 @@
 #include "api.h"
 #include "backups.h"
 #include "configuration.h"
+#include "copies.h"
 #include "docs.h"
 #include "login.h"
 #include "openapi.h"
@@ -63,6 +64,16 @@ const struct route api_routes[] = {
     {HTTP_POST, "/api/tokens", ROLE_OPERATOR, ROUTE_BODY_JSON, 0, tokens_create},
     {HTTP_GET, "/api/tokens/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, tokens_show},
     {HTTP_DELETE, "/api/tokens/{id}", ROLE_OPERATOR, ROUTE_BODY_NONE, 0, tokens_revoke},
+    {HTTP_DELETE, "/api/backups/{id}", ROLE_ADMIN, ROUTE_BODY_NONE, 0, operation_delete},
+    {HTTP_POST, "/api/backups/{id}/verify", ROLE_OPERATOR, ROUTE_BODY_OPTIONAL, 0, operation_verify},
+    {HTTP_GET, "/api/backups/{id}/copies", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, copies_list},
+    {HTTP_GET, "/api/backups/{id}/copies/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, copies_show},
+    {HTTP_GET, "/api/backups/{id}/download", ROLE_OPERATOR, ROUTE_BODY_NONE, 0, download_backup},
+    {HTTP_GET, "/api/backups/{id}/copies/{id}/download", ROLE_OPERATOR, ROUTE_BODY_NONE, 0, download_copy},
+    {HTTP_POST, "/api/destinations/{id}/test", ROLE_OPERATOR, ROUTE_BODY_OPTIONAL, 0, operation_test},
+    {HTTP_GET, "/api/operations", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, operations_list},
+    {HTTP_GET, "/api/operations/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, operations_show},
+
     {HTTP_GET, "/api/events", ROLE_VIEWER, ROUTE_BODY_NONE, 0, events_get},
     {HTTP_GET, "/api/audit", ROLE_ADMIN, ROUTE_BODY_NONE, 0, audit_list},
 };
