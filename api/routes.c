@@ -1,7 +1,9 @@
 /* Every path the server knows. */
 #include "accounts.h"
 #include "api.h"
+#include "events.h"
 #include "login.h"
+#include "queues.h"
 #include "route.h"
 
 const struct route api_routes[] = {
@@ -28,6 +30,13 @@ const struct route api_routes[] = {
     {HTTP_GET, "/api/groups/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, groups_show},
     {HTTP_PATCH, "/api/groups/{id}", ROLE_ADMIN, ROUTE_BODY_JSON, 0, groups_change},
     {HTTP_DELETE, "/api/groups/{id}", ROLE_ADMIN, ROUTE_BODY_NONE, 0, groups_remove},
+    {HTTP_GET, "/api/queues", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, queues_list},
+    {HTTP_GET, "/api/queues/{name}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, queues_show},
+    {HTTP_GET, "/api/queues/{name}/jobs", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, queues_jobs},
+    {HTTP_POST, "/api/queues/{name}/pause", ROLE_OPERATOR, ROUTE_BODY_NONE, 0, queues_pause},
+    {HTTP_POST, "/api/queues/{name}/resume", ROLE_OPERATOR, ROUTE_BODY_NONE, 0, queues_resume},
+    {HTTP_POST, "/api/queues/{name}/requeue-dead", ROLE_OPERATOR, ROUTE_BODY_NONE, 0, queues_requeue_dead},
+    {HTTP_GET, "/api/workers", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, workers_list},
     {HTTP_GET, "/api/events", ROLE_VIEWER, ROUTE_BODY_NONE, 0, events_get},
     {HTTP_GET, "/api/audit", ROLE_ADMIN, ROUTE_BODY_NONE, 0, audit_list},
 };
