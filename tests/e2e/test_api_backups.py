@@ -169,6 +169,31 @@ def test_ended_in_the_middle(bm, api, notes, wait_for, end):
     bm.fsck()
 
 
+def test_another_program_looks_through_the_queue(bm, notes, wait_for):
+    """A resume while somebody else holds the lock of maintenance: the parked jobs go on as soon as it is free, and runs
+    are queued meanwhile."""
+    api = Backups(bm)
+    admin = make_token(bm, "operator")
+    bm.worker(BM_RECONCILE_SECONDS="86400")
+    wait_for(lambda: bm.value("SELECT count(*) FROM maintenance WHERE name = 'reconcile'"))  # its only one for today
+    assert api.ask("POST", "/api/queues/default/pause", None, 200, admin).json["paused_at"]
+    made = api.run(notes)
+    redis = bm.redis.client()
+    wait_for(lambda: redis.llen("bm:{default}:parked:paused") == 2)
+    wait_for(lambda: bm.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0)
+    other = bm.postgres.connect(bm.database)
+    other.autocommit = False
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(7305171)")  # common/store/unfinished.c
+        assert api.ask("POST", "/api/queues/default/resume", None, 200, admin).json["paused_at"] is None
+        later = api.run(notes)
+        assert bm.wait_ended(later["id"])["status"] == "completed"
+        assert bm.backup(made["id"])["status"] == "pending"
+        other.commit()
+    other.close()
+    assert bm.wait_ended(made["id"], bound=60)["status"] == "completed"
+
+
 # -- keys of requests
 
 
