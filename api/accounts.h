@@ -1,4 +1,4 @@
-/* Users, tokens, groups and the audit log: rows of the table in routes.c. */
+/* Users, tokens and the audit log: rows of the table in routes.c. */
 #pragma once
 
 #include "route.h"
@@ -15,11 +15,5 @@ void tokens_list(struct api *api, struct http_request *request);
 void tokens_show(struct api *api, struct http_request *request);
 void tokens_create(struct api *api, struct http_request *request);
 void tokens_revoke(struct api *api, struct http_request *request);
-
-void groups_list(struct api *api, struct http_request *request);
-void groups_show(struct api *api, struct http_request *request);
-void groups_create(struct api *api, struct http_request *request);
-void groups_change(struct api *api, struct http_request *request);
-void groups_remove(struct api *api, struct http_request *request);
 
 void audit_list(struct api *api, struct http_request *request);

@@ -10,7 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "apply.h"
+#include "auth/access.h"
 #include "base/log.h"
+#include "keys.h"
 #include "login.h"
 
 /* Looks at files. The pool's other threads (main.c) are for host names and the like. */
@@ -18,7 +21,10 @@
 #define FILE_FRESH_MS 10000
 #define FILE_STALE_MS 60000
 #define FILES_KEPT 4096
+#define APPLY_MS 5000 /* of checks of a directory that somebody configures */
 #define FILE_LOOKS_AT_ONCE 24
+/* Of a store, times the tries of a call: a person waits. */
+#define STORE_STALL_MS 10000
 #define GRACE_MS 5000
 #define LAST_RESORT_MS 10000
 
@@ -43,21 +49,30 @@ static void release(struct api *api)
     pg_client_close(api->pg, NULL, NULL);
     pg_client_close(api->probe, NULL, NULL);
     redis_client_close(api->redis, NULL, NULL);
+    access_close(api->access, NULL, NULL);
     password_checks_free(api->passwords);
+    applies_free(api->applies);
     file_checks_free(api->files);
+    docs_close(api->docs);
     http_server_free(api->http);
+    docs_free(api->docs);
     identities_free(api->identities);
     login_limit_free(api->logins);
+    openapi_free(api->openapi);
     listen_close(&api->listening);
     api->relays = NULL;
     api->pg = NULL;
     api->probe = NULL;
     api->redis = NULL;
+    api->access = NULL;
+    api->applies = NULL;
     api->files = NULL;
     api->passwords = NULL;
     api->identities = NULL;
     api->events = NULL;
     api->logins = NULL;
+    api->openapi = NULL;
+    api->docs = NULL;
     api->http = NULL;
     cors_deinit(&api->cors);
 }
@@ -121,6 +136,14 @@ static int connect_clients(struct api *api, struct error *err)
     return rc;
 }
 
+static int reach_stores(struct api *api, struct error *err)
+{
+    int rc = access_new(api->loop, api->settings, &api->access, err);
+    if (rc == 0)
+        http_client_set_stall_timeout(api->access->http, STORE_STALL_MS);
+    return rc;
+}
+
 static int prepare_identity(struct api *api, struct error *err)
 {
     int rc = login_check_settings(api->settings, err);
@@ -155,9 +178,33 @@ static int watch_files(struct api *api, struct error *err)
     return file_checks_new(api->loop, &options, &api->files, err);
 }
 
+static void ending_signals(sigset_t *ret_set)
+{
+    sigemptyset(ret_set);
+    sigaddset(ret_set, SIGTERM);
+    sigaddset(ret_set, SIGINT);
+}
+
+static void do_nothing(uv_work_t *work)
+{
+    (void)work;
+}
+
+/* The pool's threads begin with its first work and inherit what is blocked then: signals are the loop's
+ * thread's business, or close_handles could not hold them off. */
+static void start_threads(struct api *api)
+{
+    sigset_t set, before;
+    ending_signals(&set);
+    pthread_sigmask(SIG_BLOCK, &set, &before);
+    uv_queue_work(api->loop, &api->first_work, do_nothing, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, struct error *err)
 {
     *api = (struct api){.loop = loop, .settings = settings, .listening = {.fd = -1}};
+    start_threads(api);
     find_legacy_base(api);
     int rc = cors_init(settings->cors_origins, &api->cors, err);
     if (rc == 0)
@@ -165,9 +212,17 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
     if (rc == 0)
         rc = relays_new(api, &api->relays, err);
     if (rc == 0)
+        rc = reach_stores(api, err);
+    if (rc == 0)
         rc = prepare_identity(api, err);
     if (rc == 0)
+        rc = applies_new(loop, settings, APPLY_MS, &api->applies, err);
+    if (rc == 0)
         rc = watch_files(api, err);
+    if (rc == 0)
+        rc = openapi_new(&api->openapi, err);
+    if (rc == 0)
+        rc = docs_new(loop, settings->docs_dir, &api->docs, err);
     if (rc == 0)
         rc = events_new(api, &api->events, err);
     if (rc == 0)
@@ -189,6 +244,7 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
     /* Not referenced: they stay to the very end, so that an impatient second signal does not kill. */
     uv_unref((uv_handle_t *)&api->terminate);
     uv_unref((uv_handle_t *)&api->interrupt);
+    keys_start(api);
     return 0;
 }
 
@@ -196,15 +252,14 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
 static void close_handles(struct api *api)
 {
     sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
+    ending_signals(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     uv_close((uv_handle_t *)&api->terminate, NULL);
     uv_close((uv_handle_t *)&api->interrupt, NULL);
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
     uv_close((uv_handle_t *)&api->last_resort, NULL);
+    keys_stop(api);
 }
 
 bool api_run(struct api *api)

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/settings.h"
 #include "cors.h"
+#include "docs.h"
 #include "events.h"
 #include "file_check.h"
 #include "http.h"
@@ -18,9 +19,13 @@
 #include "login_limit.h"
 #include "loop/pg.h"
 #include "loop/redis.h"
+#include "openapi.h"
 #include "problem.h"
 #include "relay.h"
 #include "route.h"
+
+struct access;
+struct applies;
 
 struct api {
     uv_loop_t *loop;
@@ -33,13 +38,20 @@ struct api {
     struct pg_client *probe; /* /readyz alone: it must not stand in line behind large answers */
     struct redis_client *redis;
     struct relays *relays;
+    struct access *access;   /* auth/access.h: secrets, stores, keys of what is encrypted at rest */
+    struct applies *applies; /* apply.h */
     struct file_checks *files;
     struct identities *identities;
     struct events *events;
     struct password_checks *passwords;
     struct login_limit *logins;
+    struct openapi *openapi;
+    struct docs *docs;
+    uv_work_t first_work;
     uv_signal_t terminate, interrupt;
     uv_timer_t last_resort;
+    uv_timer_t keys_due;       /* keys.h */
+    char keys_complaint[1000]; /* "": they were read */
     bool ending;
     char legacy_base[PATH_MAX]; /* BM_LEGACY_BASE_PATH, absolute */
 };
@@ -56,9 +68,8 @@ bool api_run(struct api *api);
 void health_live(struct api *api, struct http_request *request);
 void health_ready(struct api *api, struct http_request *request);
 
-/* GET /api/databases?limit=&after=&q=&group_id=&active=, GET /api/databases/{id} */
-void databases_list(struct api *api, struct http_request *request);
-void databases_show(struct api *api, struct http_request *request);
+/* GET /api/status */
+void status_get(struct api *api, struct http_request *request);
 
 /* GET /api/databases/{id}/details?limit=&before= */
 void details_get(struct api *api, struct http_request *request);

@@ -1,11 +1,12 @@
-/* GET /api/databases and GET /api/databases/{id}: one statement each, databases_list.sql. */
+/* /api/databases: what is backed up, shown with what became of it: one statement, databases_list.sql. */
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "api.h"
 #include "base/log.h"
-#include "input.h"
+#include "catalog.h"
+#include "configuration.h"
 #include "problem.h"
-#include "route.h"
 #include "store/json_rows.h"
 
 #define LIMIT_DEFAULT 50
@@ -13,63 +14,49 @@
 
 extern const char bm_sql_databases_list[];
 
-struct question {
-    struct http_request *request;
-    int64_t database_id; /* 0: a list */
-    int64_t limit;
-};
+/* $1 to $7 */
+enum { ONE, AFTER_ID, HOW_MANY, TEXT_IN, OF_GROUP, IS_ACTIVE, AS_ADMIN, N_VALUES };
 
-static void ask(struct api *api, const struct question *template, const char *const values[6],
-                pg_done_fn on_rows)
+static int add_select(struct pg_request *question, const struct http_request *request,
+                      const char *const values[N_VALUES])
 {
-    static const struct pg_statement list = {"api_databases", bm_sql_databases_list, 6};
-    struct question *q = malloc(sizeof *q);
-    struct pg_request *request = q ? pg_request_new(api->pg) : NULL;
-    if (request == NULL) {
-        free(q);
-        problem_reply(template->request, 503, "out of memory");
-        return;
-    }
-    *q = *template;
-    pg_request_add(request, &list, values);
-    pg_request_send(request, on_rows, q);
+    static const struct pg_statement select = {"api_databases", bm_sql_databases_list, N_VALUES};
+    const char *all[N_VALUES];
+    memcpy(all, values, sizeof all);
+    all[AS_ADMIN] = http_request_identity(request)->role >= ROLE_ADMIN ? "true" : "false";
+    return pg_request_add(question, &select, all);
 }
 
-/* The rows, or NULL and an answer. */
-static json_t *read_rows(const struct question *q, const struct pg_results *results, const struct error *err)
+/* The command is kept as text that holds JSON; an older row may hold anything. */
+static json_t *read_rows(const PGresult *result)
 {
-    json_t *rows = err ? NULL : json_rows(results->results[0]);
-    if (err)
-        api_reply_pg_error(q->request, err);
-    else if (rows == NULL) {
-        log_error("rows of databases can't be made into JSON: out of memory, or text that is not UTF-8");
-        problem_reply(q->request, 500, "the rows can't be made into JSON");
+    json_t *rows = json_rows(result), *row;
+    size_t i;
+    json_array_foreach(rows, i, row)
+    {
+        const char *text = json_string_value(json_object_get(row, "source_argv"));
+        json_t *argv = text ? json_loads(text, 0, NULL) : NULL;
+        if (!json_is_array(argv)) {
+            json_decref(argv);
+            argv = json_null();
+        }
+        json_object_set_new(row, "source_argv", argv);
     }
     return rows;
 }
 
-static void on_list(void *data, const struct pg_results *results, const struct error *err)
-{
-    struct question *q = data;
-    json_t *rows = read_rows(q, results, err);
-    if (rows) {
-        size_t n = json_array_size(rows);
-        json_t *next = (int64_t)n < q->limit ? NULL : json_object_get(json_array_get(rows, n - 1), "id");
-        http_reply(q->request, 200, json_pack("{s:o, s:O?}", "databases", rows, "next_after", next));
-    }
-    free(q);
-}
+/* --- the list --- */
 
-static void on_one(void *data, const struct pg_results *results, const struct error *err)
+static void on_list(struct ask *ask, const struct pg_results *results)
 {
-    struct question *q = data;
-    json_t *rows = read_rows(q, results, err);
-    if (rows && json_array_size(rows) == 0)
-        problem_reply(q->request, 404, "there is no database %lld", (long long)q->database_id);
-    else if (rows)
-        http_reply(q->request, 200, json_incref(json_array_get(rows, 0)));
-    json_decref(rows);
-    free(q);
+    const int64_t *limit = ask->data;
+    json_t *rows = read_rows(ask_result(ask, results, 0));
+    size_t n = json_array_size(rows);
+    if (rows == NULL)
+        log_error("rows of databases can't be made into JSON: out of memory, or text that is not UTF-8");
+    json_t *next = (int64_t)n < *limit ? NULL : json_object_get(json_array_get(rows, n - 1), "id");
+    http_reply(ask->request, 200,
+               rows ? json_pack("{s:o, s:O?}", "databases", rows, "next_after", next) : NULL);
 }
 
 void databases_list(struct api *api, struct http_request *request)
@@ -86,24 +73,118 @@ void databases_list(struct api *api, struct http_request *request)
     if (input == NULL)
         return;
     const struct input_value *values = input->values;
-    struct question q = {.request = request, .limit = LIMIT_DEFAULT};
-    if (values[LIMIT].given)
-        q.limit = values[LIMIT].integer;
-    char limit[24];
-    snprintf(limit, sizeof limit, "%lld", (long long)q.limit);
+    int64_t *limit = malloc(sizeof *limit);
+    if (!http_keep(request, limit, free)) {
+        problem_reply(request, 503, "out of memory");
+        return;
+    }
+    *limit = values[LIMIT].given ? values[LIMIT].integer : LIMIT_DEFAULT;
+    char text[24];
+    snprintf(text, sizeof text, "%lld", (long long)*limit);
     const char *active = values[ACTIVE].boolean ? "true" : "false";
-    ask(api, &q,
-        (const char *const[]){NULL, values[AFTER].text, limit, values[Q].text, values[GROUP].text,
-                              values[ACTIVE].given ? active : NULL},
-        on_list);
+    struct ask *ask = ask_new(api, request, on_list, limit);
+    if (ask)
+        ask_send(ask, add_select(ask->question, request,
+                                 (const char *const[N_VALUES]){NULL, values[AFTER].text, text, values[Q].text,
+                                                               values[GROUP].text,
+                                                               values[ACTIVE].given ? active : NULL, NULL}));
 }
+
+/* --- one --- */
+
+static int add_shown(struct pg_request *question, const struct http_request *request, int64_t id)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%lld", (long long)id);
+    return add_select(question, request,
+                      (const char *const[N_VALUES]){text, NULL, "1", NULL, NULL, NULL, NULL});
+}
+
+static json_t *read_shown(const PGresult *result)
+{
+    json_t *rows = read_rows(result);
+    json_t *row = json_incref(json_array_get(rows, 0));
+    json_decref(rows);
+    return row;
+}
+
+enum {
+    NAME,
+    DESCRIPTION,
+    TYPE,
+    HOST,
+    PORT,
+    USERNAME,
+    DATABASE_NAME,
+    PASSWORD_REF,
+    SOURCE_PATH,
+    SOURCE_ARGV,
+    ACTIVE_NOW,
+    GROUP_ID,
+    BODY_FIELDS
+};
+static const char *const types[] = {"postgresql", "file", "directory", "command", NULL};
+static const struct input_field body_fields[BODY_FIELDS] = {
+    [NAME] = {"name", INPUT_TEXT, INPUT_REQUIRED, .min = 1, .max = 200},
+    [DESCRIPTION] = {"description", INPUT_TEXT, INPUT_NULLABLE | INPUT_LINES, .max = 4000},
+    [TYPE] = {"db_type", INPUT_CHOICE, INPUT_REQUIRED, .choices = types},
+    [HOST] = {"host", INPUT_TEXT, INPUT_NULLABLE, .min = 1, .max = 1000,
+              .hint = "a host's name or address, or the directory of a unix socket"},
+    [PORT] = {"port", INPUT_INTEGER, INPUT_NULLABLE, .min = 1, .max = 65535},
+    [USERNAME] = {"username", INPUT_TEXT, INPUT_NULLABLE, .min = 1, .max = 200},
+    [DATABASE_NAME] = {"database_name", INPUT_TEXT, INPUT_NULLABLE, .min = 1, .max = 200},
+    [PASSWORD_REF] =
+        {"password_ref", INPUT_TEXT, INPUT_NULLABLE | INPUT_SECRET, .min = 1, .max = 500,
+         .hint = "where the password lives: env:NAME, file:/run/secrets/x, vault:mount/path#field or "
+                 "aws-sm:id#field"},
+    [SOURCE_PATH] = {"source_path", INPUT_TEXT, INPUT_NULLABLE, .min = 1, .max = 4000,
+                     .hint = "a file or directory that exists, beginning with /"},
+    [SOURCE_ARGV] = {"source_argv", INPUT_TEXTS, INPUT_NULLABLE | INPUT_SECRET,
+                     .hint = "a program and its arguments: [\"/usr/bin/program\", \"argument\"]"},
+    [ACTIVE_NOW] = {"is_active", INPUT_BOOLEAN},
+    [GROUP_ID] = {"group_id", INPUT_INTEGER, INPUT_NULLABLE, .min = 1, .max = INT32_MAX,
+                  .hint = "a group's id, or null"},
+};
+
+static int complete(const struct api *api, const struct input *input, const PGresult *current,
+                    json_t *changes, const char **ret_field, struct error *err)
+{
+    const json_t *argv = input->values[SOURCE_ARGV].json;
+    (void)api;
+    (void)current;
+    (void)ret_field;
+    char *text = argv ? json_dumps(argv, JSON_COMPACT) : NULL;
+    int rc = argv ? json_object_set_new(changes, "source_argv", json_string(text)) : 0;
+    free(text);
+    return rc ? error_set(err, ERROR_SYSTEM, true, "out of memory") : 0;
+}
+
+static const struct catalog_resource resource = {.kind = CATALOG_DATABASE,
+                                                 .path = "/api/databases",
+                                                 .plural = "databases",
+                                                 .fields = body_fields,
+                                                 .n_fields = BODY_FIELDS,
+                                                 .n_change = BODY_FIELDS,
+                                                 .complete = complete,
+                                                 .add_shown = add_shown,
+                                                 .read_shown = read_shown};
 
 void databases_show(struct api *api, struct http_request *request)
 {
-    struct question q = {.request = request, .database_id = http_request_id(request, 0), .limit = 1};
-    char id[24];
-    if (input_query(request, NULL, 0) == NULL)
-        return;
-    snprintf(id, sizeof id, "%lld", (long long)q.database_id);
-    ask(api, &q, (const char *const[]){id, NULL, "1", NULL, NULL, NULL}, on_one);
+    catalog_show(api, request, &resource);
+}
+
+void databases_create(struct api *api, struct http_request *request)
+{
+    catalog_create(api, request, &resource);
+}
+
+void databases_change(struct api *api, struct http_request *request)
+{
+    catalog_change(api, request, &resource);
+}
+
+void databases_remove(struct api *api, struct http_request *request)
+{
+    catalog_remove(api, request, &resource);
 }

@@ -1,7 +1,12 @@
--- $1 this database alone or null, $2 after this id or null, $3 how many, $4 text in name, description, host or
--- database_name, or null, $5 group or null, $6 active or null. One statement, and for each row a few probes of indexes:
+-- $1 this database alone or null, 0 the one that the transaction has inserted, $2 after this id or null, $3 how many, $4 text in name, description, host or
+-- database_name, or null, $5 group or null, $6 active or null, $7 whether an
+-- admin asks. One statement, and for each row a few probes of indexes:
 -- counts are kept (sql/004_statistics.up.sql), the newest backup is the end of an index.
 SELECT t.id, t.name, t.description, t.db_type, t.host, t.port, t.username, t.database_name, t.source_path, t.is_active,
+       CASE WHEN $7::boolean AND t.password_ref <> ''
+            THEN CASE WHEN t.password_ref ~ '^(env|file|vault|aws-sm):' THEN t.password_ref ELSE '***' END
+       END AS password_ref,
+       CASE WHEN $7::boolean THEN t.source_argv END AS source_argv,
        CASE WHEN g.id IS NOT NULL THEN json_build_object('id', g.id, 'name', g.name) END AS "group",
        to_char(t.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS created_at,
        to_char(t.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS updated_at,
@@ -21,7 +26,9 @@ SELECT t.id, t.name, t.description, t.db_type, t.host, t.port, t.username, t.dat
        placed.list AS destinations
 FROM (
     SELECT * FROM databases
-    WHERE ($1::int IS NULL OR id = $1::int) AND id > coalesce($2::int, 0)
+    WHERE ($1::int IS NULL OR id = CASE $1::int WHEN 0 THEN nullif(current_setting('bm.inserted', true), '')::int
+                                               ELSE $1::int END)
+        AND id > coalesce($2::int, 0)
         AND ($4::text IS NULL OR strpos(lower(concat_ws(E'\n', name, description, host, database_name)), lower($4)) > 0)
         AND ($5::int IS NULL OR group_id = $5::int)
         AND ($6::boolean IS NULL OR coalesce(is_active, true) = $6::boolean)

@@ -14,6 +14,7 @@
 #include "next_runs.h"
 #include "problem.h"
 #include "route.h"
+#include "store/backup_list.h"
 #include "store/catalog.h"
 #include "store/json_rows.h"
 
@@ -48,16 +49,6 @@ static bool wants_anew(const struct http_request *request)
     return control && (strcasestr(control, "no-cache") || strcasestr(control, "max-age=0"));
 }
 
-/* The fields of the older system, for those who still read them: its own values, else the first copy's. */
-static void fill_legacy_fields(json_t *backup)
-{
-    static const char *const fields[] = {"storage_type", "file_path", "file_size", "checksum"};
-    const json_t *first = json_array_get(json_object_get(backup, "destinations"), 0);
-    for (size_t i = 0; first && i < sizeof fields / sizeof *fields; i++)
-        if (json_is_null(json_object_get(backup, fields[i])))
-            json_object_set(backup, fields[i], json_object_get(first, fields[i]));
-}
-
 static bool look_at_files(struct details *d, json_t *backups)
 {
     struct file_check_batch *batch = file_check_batch_new(d->api->files, wants_anew(d->request));
@@ -67,7 +58,7 @@ static bool look_at_files(struct details *d, json_t *backups)
         return false;
     json_array_foreach(backups, i, backup)
     {
-        fill_legacy_fields(backup);
+        backup_fill_legacy_fields(backup);
         json_array_foreach(json_object_get(backup, "destinations"), k, copy)
         {
             catalog_redact(copy);

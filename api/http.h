@@ -129,6 +129,10 @@ bool http_has_header(const struct http_request *request, const char *name);
  */
 void http_use_etag(struct http_request *request);
 
+/* If-Match: absent, or it names the ETag that body has as the answer to a GET with http_use_etag (compared
+ * weakly: a proxy may have weakened it), or is "*". */
+bool http_matches(const struct http_request *request, const json_t *body);
+
 /* Takes over body (NULL: memory is out; a 500 is sent). application/json, problem documents by problem.h. */
 void http_reply(struct http_request *request, unsigned status, json_t *body);
 
@@ -136,6 +140,17 @@ void http_reply(struct http_request *request, unsigned status, json_t *body);
  * Text, JSON, JavaScript and SVG above 1 KiB are compressed for clients that say they take gzip. */
 void http_reply_bytes(struct http_request *request, unsigned status, const char *content_type, char *bytes,
                       size_t size);
+
+/*
+ * Bytes that many answers share, however slowly each client takes them: made once, with their ETag and, of
+ * what can be compressed, their compressed form. bytes: malloc'ed, taken over, in case of failure too.
+ * content_type must stay. NULL: memory is out. Free it after the server.
+ */
+struct http_fixed;
+struct http_fixed *http_fixed_new(const char *content_type, char *bytes, size_t size);
+void http_fixed_free(struct http_fixed *fixed); /* NULL is fine */
+/* 200, or 304 for a client that has it already. Always with an ETag. */
+void http_reply_fixed(struct http_request *request, const struct http_fixed *fixed);
 
 /* 204, or any other status without content. */
 void http_reply_empty(struct http_request *request, unsigned status);

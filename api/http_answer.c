@@ -38,9 +38,9 @@ static void add_unless_set(struct http_request *request, struct MHD_Response *re
 }
 
 /* Two representations, two strong ETags. */
-static void write_etag(const struct http_request *request, bool gzip, char etag[64])
+static void write_etag(const char *digest, bool gzip, char etag[64])
 {
-    snprintf(etag, 64, "\"%s%s\"", request->answer.digest, gzip ? "-gzip" : "");
+    snprintf(etag, 64, "\"%s%s\"", digest, gzip ? "-gzip" : "");
 }
 
 static void add_headers(struct http_request *request, struct MHD_Response *response)
@@ -52,7 +52,7 @@ static void add_headers(struct http_request *request, struct MHD_Response *respo
         add(response, MHD_HTTP_HEADER_CONTENT_TYPE, request->answer.content_type);
     if (kept) {
         char etag[64];
-        write_etag(request, request->answer.gzip, etag);
+        write_etag(request->answer.digest, request->answer.gzip, etag);
         add(response, MHD_HTTP_HEADER_ETAG, etag);
     }
     if (request->answer.varies)
@@ -171,8 +171,7 @@ void http_use_etag(struct http_request *request)
     request->use_etag = true;
 }
 
-/* True: an answer without the header would say something else, another one was given. */
-static bool header_was_refused(struct http_request *request)
+bool http_header_was_refused(struct http_request *request)
 {
     if (!request->header_refused)
         return false;
@@ -182,8 +181,7 @@ static bool header_was_refused(struct http_request *request)
     return true;
 }
 
-/* "" when memory is out: an answer without an ETag is as good. */
-static void digest_of(const char *bytes, size_t size, char digest[33])
+void http_digest(const char *bytes, size_t size, char digest[HTTP_DIGEST_SIZE])
 {
     char hex[DIGEST_SHA256_SIZE];
     struct digest *sum = digest_new();
@@ -192,22 +190,40 @@ static void digest_of(const char *bytes, size_t size, char digest[33])
     digest_update(sum, bytes, size);
     digest_final(sum, hex);
     digest_free(sum);
-    snprintf(digest, 33, "%.32s", hex);
+    snprintf(digest, HTTP_DIGEST_SIZE, "%.32s", hex);
+}
+
+/* field: If-None-Match or If-Match; either form will do. */
+static bool names_digest(const char *field, const char *digest)
+{
+    char plain[64], gzip[64];
+    write_etag(digest, false, plain);
+    write_etag(digest, true, gzip);
+    return fields_match_etag(field, plain) || fields_match_etag(field, gzip);
 }
 
 static bool has_not_changed(const struct http_request *request)
 {
-    const char *known = http_header(request, MHD_HTTP_HEADER_IF_NONE_MATCH);
-    char plain[64], gzip[64];
-    write_etag(request, false, plain);
-    write_etag(request, true, gzip);
-    return fields_match_etag(known, plain) || fields_match_etag(known, gzip);
+    return names_digest(http_header(request, MHD_HTTP_HEADER_IF_NONE_MATCH), request->answer.digest);
+}
+
+bool http_matches(const struct http_request *request, const json_t *body)
+{
+    const char *wanted = http_header(request, MHD_HTTP_HEADER_IF_MATCH);
+    char digest[HTTP_DIGEST_SIZE] = "";
+    char *text = wanted ? json_dumps(body, JSON_COMPACT) : NULL;
+    if (text)
+        http_digest(text, strlen(text), digest);
+    free(text);
+    return wanted == NULL || (digest[0] && names_digest(wanted, digest));
 }
 
 /* libmicrohttpd writes Content-Length, which must be that of a 200 (RFC 9110, 8.6): so the bytes stay, and
  * are compressed; it does not send them. */
-static void not_modified(struct http_request *request)
+void http_answer_not_modified(struct http_request *request)
 {
+    if (!has_not_changed(request))
+        return;
     request->answer.status = MHD_HTTP_NOT_MODIFIED;
     request->answer.content_type[0] = '\0';
 }
@@ -215,7 +231,7 @@ static void not_modified(struct http_request *request)
 void http_reply_bytes(struct http_request *request, unsigned status, const char *content_type, char *bytes,
                       size_t size)
 {
-    if (header_was_refused(request)) {
+    if (http_header_was_refused(request)) {
         free(bytes);
         return;
     }
@@ -226,9 +242,9 @@ void http_reply_bytes(struct http_request *request, unsigned status, const char 
     request->answer.gzip =
         request->answer.varies && fields_accept_gzip(http_header(request, MHD_HTTP_HEADER_ACCEPT_ENCODING));
     if (request->use_etag && status == 200 && (request->method == HTTP_GET || request->method == HTTP_HEAD)) {
-        digest_of(bytes ? bytes : "", size, request->answer.digest);
-        if (request->answer.digest[0] && has_not_changed(request))
-            not_modified(request);
+        http_digest(bytes ? bytes : "", size, request->answer.digest);
+        if (request->answer.digest[0])
+            http_answer_not_modified(request);
     }
     if (request->answer.gzip)
         http_deflate(request, bytes, size);

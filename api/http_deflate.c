@@ -19,11 +19,11 @@ struct http_deflate {
     size_t packed_size;
 };
 
-static char *pack(const char *bytes, size_t size, size_t *ret_size)
+char *http_pack(const char *bytes, size_t size, int level, size_t *ret_size)
 {
     z_stream z = {0};
     if (size > UINT_MAX / 2 ||
-        deflateInit2(&z, LEVEL, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+        deflateInit2(&z, level, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) != Z_OK)
         return NULL;
     uLong bound = deflateBound(&z, (uLong)size);
     char *packed = malloc(bound);
@@ -58,7 +58,7 @@ static void answer(struct http_request *request, char *bytes, size_t size, char 
 static void on_work(uv_work_t *work)
 {
     struct http_deflate *d = work->data;
-    d->packed = pack(d->bytes, d->size, &d->packed_size);
+    d->packed = http_pack(d->bytes, d->size, LEVEL, &d->packed_size);
 }
 
 static void on_done(uv_work_t *work, int status)
@@ -80,7 +80,7 @@ void http_deflate(struct http_request *request, char *bytes, size_t size)
     struct http_deflate *d = size > AT_ONCE ? calloc(1, sizeof *d) : NULL;
     if (d == NULL) {
         size_t packed_size = 0;
-        char *packed = pack(bytes, size, &packed_size);
+        char *packed = http_pack(bytes, size, LEVEL, &packed_size);
         answer(request, bytes, size, packed, packed_size);
         return;
     }

@@ -52,10 +52,10 @@ bool fields_accept_gzip(const char *accept_encoding)
     return gzip > 0 && gzip >= identity;
 }
 
-bool fields_match_etag(const char *if_none_match, const char *etag)
+bool fields_match_etag(const char *named, const char *etag)
 {
     size_t n = strlen(etag);
-    for (const char *p = if_none_match ? if_none_match : ""; *p;) {
+    for (const char *p = named ? named : ""; *p;) {
         p += strspn(p, " \t,");
         if (*p == '*')
             return true;

@@ -7,8 +7,8 @@
 /* Accept-Encoding: gzip may be sent and is not less welcome than the bytes as they are. */
 bool fields_accept_gzip(const char *accept_encoding);
 
-/* If-None-Match names etag (with its quotes; compared weakly) or is "*". */
-bool fields_match_etag(const char *if_none_match, const char *etag);
+/* If-None-Match or If-Match names etag (with its quotes; compared weakly) or is "*". */
+bool fields_match_etag(const char *named, const char *etag);
 
 /* Content-Type: application/json, with no other charset than UTF-8. */
 bool fields_are_json(const char *content_type);

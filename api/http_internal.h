@@ -7,6 +7,7 @@
 #include "http.h"
 
 #define HTTP_HEADERS_MAX 24
+#define HTTP_DIGEST_SIZE 33
 
 struct http_connection;
 TAILQ_HEAD(http_connections, http_connection);
@@ -101,9 +102,9 @@ struct http_request {
 
     struct {
         unsigned status;
-        char content_type[128]; /* "": no content */
-        char digest[33];        /* of the bytes, before they are compressed; "": no ETag */
-        bool varies;            /* would be compressed for others */
+        char content_type[128];        /* "": no content */
+        char digest[HTTP_DIGEST_SIZE]; /* of the bytes, before they are compressed; "": no ETag */
+        bool varies;                   /* would be compressed for others */
         bool gzip;
     } answer;
     struct http_answer_header headers[HTTP_HEADERS_MAX];
@@ -160,9 +161,17 @@ void http_answer_bytes(struct http_request *request, char *bytes, size_t size);
 /* The request is replied to with `response` (taken over, NULL: memory; without headers yet), and wakes. */
 void http_answer(struct http_request *request, struct MHD_Response *response);
 void http_answer_deinit(struct http_request *request);
+/* True: an answer without the header would say something else, another one was given. */
+bool http_header_was_refused(struct http_request *request);
+/* An ETag's text; "" when memory is out: an answer without one is as good. */
+void http_digest(const char *bytes, size_t size, char digest[HTTP_DIGEST_SIZE]);
+/* The answer becomes a 304 when the client names its digest. */
+void http_answer_not_modified(struct http_request *request);
 
 /* -- http_deflate.c */
 
+/* gzip; malloc'ed. NULL: memory is out, or the bytes are too many. */
+char *http_pack(const char *bytes, size_t size, int level, size_t *ret_size);
 /* http_answer_bytes with the bytes (taken over) compressed, at once or from the thread pool. */
 void http_deflate(struct http_request *request, char *bytes, size_t size);
 /* The server ends: the request is replied to without an answer; a thread may still read the bytes. */

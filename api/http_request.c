@@ -52,6 +52,12 @@ void *http_on_target(void *data, const char *target, struct MHD_Connection *hand
                                      .path = "",
                                      .query = "",
                                      .declared = -1};
+    /* The text is in the connection's buffer. What follows here would be made into a list of parameters,
+     * which nobody asks for and of which some hundreds exhaust the connection's memory: it would end
+     * unanswered. */
+    char *query = strchr(target, '?');
+    if (query)
+        query[1] = '\0';
     LIST_INSERT_HEAD(&server->requests, request, link);
     connection->request = request;
     if (connection->phase != HTTP_ARRIVING) /* a connection's first request: since it began */

@@ -17,6 +17,11 @@ static int64_t text_max(const struct input_field *field)
     return field->max ? field->max : TEXT_MAX;
 }
 
+static size_t object_max(const struct input_field *field)
+{
+    return field->max ? (size_t)field->max : OBJECT_MAX;
+}
+
 static int64_t integer_max(const struct input_field *field)
 {
     return field->min || field->max ? field->max : INT32_MAX;
@@ -58,8 +63,8 @@ static void write_hint(struct strbuf *out, const struct input_field *field)
         strbuf_printf(out, "a list of at most %d texts of 1 to %lld bytes", INPUT_TEXTS_MAX, max);
         break;
     case INPUT_OBJECT:
-        strbuf_printf(out, "an object of at most %lld bytes",
-                      field->max ? (long long)field->max : OBJECT_MAX);
+        strbuf_printf(out, "an object%s of at most %zu bytes",
+                      field->flags & INPUT_OR_TEXT ? ", or its JSON as a text," : "", object_max(field));
         break;
     }
 }
@@ -114,8 +119,7 @@ static bool is_texts(const json_t *value, const struct input_field *field)
 
 static bool is_object(const json_t *value, const struct input_field *field)
 {
-    size_t max = field->max ? (size_t)field->max : OBJECT_MAX;
-    return json_is_object(value) && json_dumpb(value, NULL, 0, JSON_COMPACT) <= max;
+    return json_is_object(value) && json_dumpb(value, NULL, 0, JSON_COMPACT) <= object_max(field);
 }
 
 static bool take_integer(const json_t *json, const struct input_field *field, struct input_value *value,
@@ -169,6 +173,11 @@ static bool take_value(json_t *json, const struct input_field *field, struct inp
         value->json = json;
         return is_texts(json, field);
     case INPUT_OBJECT:
+        if (json_is_string(json) && field->flags & INPUT_OR_TEXT) {
+            value->text = json_string_value(json);
+            return json_string_length(json) <= object_max(field) &&
+                   strlen(value->text) == json_string_length(json);
+        }
         value->json = json;
         return is_object(json, field);
     }

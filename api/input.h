@@ -39,6 +39,8 @@ enum input_flags {
     INPUT_NULLABLE = 2, /* bodies: null is a value (is_null); else it is refused */
     INPUT_LINES = 4,
     INPUT_SECRET = 8, /* messages never show the value */
+    INPUT_OR_TEXT =
+        16, /* INPUT_OBJECT: its JSON as a text (then .text, not .json) will do as well; it is not parsed */
 };
 
 struct input_field {

@@ -54,7 +54,7 @@ int login_check_settings(const struct settings *settings, struct error *err)
     return error_set(err, ERROR_INPUT, false, "BM_COOKIE_SECURE: '%.40s' is not auto, always or never", text);
 }
 
-static bool set_cookie(struct api *api, struct http_request *request, const char *value, long max_age_s)
+bool login_set_cookie(struct api *api, struct http_request *request, const char *value, long max_age_s)
 {
     const char *secure = api->settings->cookie_secure;
     bool https = strcmp(secure, "always") == 0 ||
@@ -67,8 +67,8 @@ static bool set_cookie(struct api *api, struct http_request *request, const char
     return set;
 }
 
-static json_t *facts_of(int64_t user_id, const char *username, enum role role, const char *token_name,
-                        const char *csrf_token)
+json_t *login_facts(int64_t user_id, const char *username, enum role role, const char *token_name,
+                    const char *csrf_token)
 {
     json_t *facts =
         json_pack("{s:o, s:s?, s:s, s:s?}", "user_id", user_id ? json_integer(user_id) : json_null(),
@@ -105,8 +105,8 @@ static void on_opened(struct ask *ask, const struct pg_results *results)
         fail(login, &err);
         return;
     }
-    set_cookie(login->api, login->request, login->cookie, SESSION_MAX_SECONDS);
-    http_reply(login->request, 200, facts_of(login->user_id, login->username, login->role, NULL, csrf));
+    login_set_cookie(login->api, login->request, login->cookie, SESSION_MAX_SECONDS);
+    http_reply(login->request, 200, login_facts(login->user_id, login->username, login->role, NULL, csrf));
     login_free(login);
 }
 
@@ -174,6 +174,15 @@ static void on_user(struct ask *ask, const struct pg_results *results)
         fail(login, &err);
 }
 
+bool login_may_try(struct api *api, struct http_request *request, const char *username, const char *address)
+{
+    int64_t wait_ms = login_limit_try(api->logins, username, address, (int64_t)uv_now(api->loop));
+    unsigned wait_s = (unsigned)((wait_ms + 999) / 1000);
+    if (wait_ms > 0)
+        problem_reply_later(request, 429, wait_s, "too many logins failed; try again in %u seconds", wait_s);
+    return wait_ms == 0;
+}
+
 void login_post(struct api *api, struct http_request *request)
 {
     enum { USERNAME, PASSWORD, FIELDS };
@@ -199,11 +208,7 @@ void login_post(struct api *api, struct http_request *request)
                             .password = input->values[PASSWORD].text};
     ask->failed = on_pg_error;
     client_address(request, api->settings->trusted_proxies, login->address);
-    int64_t wait_ms =
-        login_limit_try(api->logins, login->username, login->address, (int64_t)uv_now(api->loop));
-    if (wait_ms > 0) {
-        unsigned wait_s = (unsigned)((wait_ms + 999) / 1000);
-        problem_reply_later(request, 429, wait_s, "too many logins failed; try again in %u seconds", wait_s);
+    if (!login_may_try(api, request, login->username, login->address)) {
         ask_free(ask);
         login_free(login);
         return;
@@ -214,13 +219,13 @@ void login_post(struct api *api, struct http_request *request)
         login_free(login);
 }
 
-/* --- logout, me --- */
+/* --- logout --- */
 
 static void on_logged_out(struct ask *ask, const struct pg_results *results)
 {
     (void)results;
     identities_forget(ask->api->identities);
-    set_cookie(ask->api, ask->request, "", 0);
+    login_set_cookie(ask->api, ask->request, "", 0);
     http_reply_empty(ask->request, 204);
 }
 
@@ -240,16 +245,4 @@ void logout_post(struct api *api, struct http_request *request)
     int added = session_add_remove(ask->question, hash);
     added |= audit_add_event(ask->question, "logout", "user", identity->user_id, identity->user_name, NULL);
     ask_send(ask, added);
-}
-
-void me_get(struct api *api, struct http_request *request)
-{
-    const struct identity *identity = http_request_identity(request);
-    char csrf[DIGEST_SHA256_SIZE];
-    (void)api;
-    bool session = identity->session_id != 0 && identity_csrf_token(request, csrf);
-    http_reply(request, 200,
-               facts_of(identity->user_id, identity->user_name[0] ? identity->user_name : NULL,
-                        identity->role, identity->token_id ? identity->token_name : NULL,
-                        session ? csrf : NULL));
 }

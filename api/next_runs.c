@@ -43,7 +43,7 @@ void next_runs_add(json_t *schedule, bool database_active, int64_t now, int coun
     json_t *runs = NULL;
     if (runs_by_itself &&
         schedule_rule_load(type, text_of(schedule, "cron_expression"), text_of(schedule, "interval_value"),
-                           text_of(schedule, "timezone"), &rule, &err) == 0) {
+                           text_of(schedule, "timezone"), &rule, NULL, &err) == 0) {
         int64_t planned_ms = planned ? timestamp_parse(planned) : 0;
         runs = list_runs(&rule, planned_ms > 0 ? planned_ms / 1000 : 0, now, count);
         schedule_rule_deinit(&rule);

@@ -1,20 +1,30 @@
 #include "page.h"
 
-#include "input.h"
+#include <assert.h>
+#include <string.h>
 
-bool page_read(struct http_request *request, struct page *ret_page)
+const struct input_value *page_read_filters(struct http_request *request, struct page *ret_page,
+                                            const struct input_field *filters, size_t n_filters)
 {
     enum { LIMIT, AFTER, FIELDS };
-    static const struct input_field fields[FIELDS] = {
+    struct input_field fields[INPUT_FIELDS_MAX] = {
         [LIMIT] = {"limit", INPUT_INTEGER, .min = 1, .max = 1000},
         [AFTER] = {"after", INPUT_INTEGER},
     };
-    const struct input *input = input_query(request, fields, FIELDS);
+    assert(n_filters <= INPUT_FIELDS_MAX - FIELDS);
+    if (n_filters)
+        memcpy(fields + FIELDS, filters, n_filters * sizeof *filters);
+    const struct input *input = input_query(request, fields, FIELDS + n_filters);
     if (input == NULL)
-        return false;
+        return NULL;
     ret_page->limit = input->values[LIMIT].given ? input->values[LIMIT].integer : 100;
     ret_page->after = input->values[AFTER].integer;
-    return true;
+    return input->values + FIELDS;
+}
+
+bool page_read(struct http_request *request, struct page *ret_page)
+{
+    return page_read_filters(request, ret_page, NULL, 0) != NULL;
 }
 
 void page_reply(struct http_request *request, const struct page *page, const char *name, json_t *rows)

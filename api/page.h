@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ask.h"
+#include "input.h"
 
 struct page {
     int64_t after, limit;
@@ -10,6 +11,11 @@ struct page {
 
 /* False: the query was wrong and has been answered. */
 bool page_read(struct http_request *request, struct page *ret_page);
+
+/* The same with parameters besides: their values, valid until the request has been replied to; NULL: see
+ * above. */
+const struct input_value *page_read_filters(struct http_request *request, struct page *ret_page,
+                                            const struct input_field *filters, size_t n_filters);
 
 /* {"<name>": [...], "next_after": id or null}; rows (taken over; NULL: out of memory) were asked for with
  * limit + 1. */

@@ -10,6 +10,7 @@
 #include "catalog_commands.h"
 #include "relay.h"
 #include "store/backup_create.h"
+#include "store/backup_list.h"
 #include "store/backup_ops.h"
 
 enum { POLL_MS = 300, LIST_DEFAULT = 50, LIST_MAX = 100000 };
@@ -181,7 +182,8 @@ static int run_list(struct cli *cli, const struct arguments *args, struct error 
     struct pg_request *request = catalog_request(cli, err);
     if (request == NULL)
         return err->code;
-    if (backup_add_list(request, database_id, status, limit))
+    struct backup_filter filter = {.database_id = database_id, .status = status, .limit = limit};
+    if (backup_add_list(request, &filter))
         return memory(request, err);
     PGresult *result;
     rc = catalog_run(request, &result, err);

@@ -86,7 +86,7 @@ static int update(struct cli *cli, enum catalog_kind kind, const json_t *row, st
     struct pg_request *request = catalog_request(cli, err);
     if (request == NULL)
         return err->code;
-    if (catalog_add_update(request, kind, row))
+    if (catalog_add_update(request, kind, row, NULL))
         return memory(request, err);
     PGresult *result;
     int rc = catalog_run(request, &result, err);
@@ -122,7 +122,7 @@ int catalog_save(struct cli *cli, const struct arguments *args, json_t *current,
 {
     enum catalog_kind kind = (enum catalog_kind)args->command->kind;
     json_t *row;
-    int rc = catalog_apply(kind, current, changes, &cli->settings, clock_wall_ms(), &row, err);
+    int rc = catalog_apply(kind, current, changes, &cli->settings, clock_wall_ms(), &row, NULL, err);
     if (rc)
         return rc;
     int64_t id = current ? catalog_row_id(current) : 0;
@@ -170,7 +170,7 @@ int run_catalog_remove(struct cli *cli, const struct arguments *args, struct err
     PGresult *result = NULL;
     if (request == NULL)
         rc = err->code;
-    else if (catalog_add_remove(request, kind, catalog_row_id(row)))
+    else if (catalog_add_remove(request, kind, catalog_row_id(row), NULL))
         rc = memory(request, err);
     else
         rc = catalog_run(request, &result, err);

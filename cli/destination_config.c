@@ -8,7 +8,7 @@
 
 #include "auth/secret.h"
 #include "auth/secret_local.h"
-#include "storage/config.h"
+#include "store/catalog_config.h"
 
 /* Standard input to its end; not through stdio, whose buffer nobody overwrites. */
 static int read_input(char **ret_text, struct error *err)
@@ -55,30 +55,6 @@ static int read_text(const char *given, char **ret_text, struct error *err)
     return *ret_text ? 0 : error_set(err, ERROR_SYSTEM, true, "out of memory");
 }
 
-static int seal(struct cli *cli, const char *text, json_t **ret_config, struct error *err)
-{
-    json_t *plain = NULL;
-    int rc = storage_config_parse_literal(text, &plain, err);
-    const struct keyring *keyring = rc == 0 ? cli_keyring(cli, err) : NULL;
-    if (rc == 0)
-        rc = keyring ? storage_config_seal(plain, keyring, ret_config, err) : err->code;
-    storage_config_free(plain);
-    return rc;
-}
-
-/* For the driver's check, which wants to see all of it. */
-static int open_sealed(struct cli *cli, const json_t *config, json_t *changes, struct error *err)
-{
-    json_t *opened = NULL;
-    if (storage_config_key_id(config) == NULL)
-        return 0;
-    const struct keyring *keyring = cli_keyring(cli, err);
-    int rc = keyring ? storage_config_open(config, keyring, &opened, err) : err->code;
-    if (rc == 0)
-        json_object_set_new(changes, "opened_config", opened);
-    return rc;
-}
-
 int destination_config_settle(struct cli *cli, const struct arguments *args, json_t *changes,
                               struct error *err)
 {
@@ -89,19 +65,12 @@ int destination_config_settle(struct cli *cli, const struct arguments *args, jso
     if (given == NULL)
         return 0;
     char *text = NULL;
-    json_t *config = NULL;
+    const struct keyring *keyring = NULL;
     int rc = read_text(given, &text, err);
+    if (rc == 0 && catalog_config_needs_keys(text, encrypt) && (keyring = cli_keyring(cli, err)) == NULL)
+        rc = err->code;
     if (rc == 0)
-        rc = encrypt ? seal(cli, text, &config, err) : storage_config_parse(text, &config, err);
-    if (rc == 0)
-        rc = open_sealed(cli, config, changes, err);
-    if (rc == 0 && encrypt) {
-        secret_free(text);
-        text = json_dumps(config, JSON_COMPACT);
-    }
-    if (rc == 0 && (text == NULL || json_object_set_new(changes, "storage_config", json_string(text))))
-        rc = error_set(err, ERROR_SYSTEM, true, "out of memory");
+        rc = catalog_config_settle(changes, text, encrypt, NULL, keyring, err);
     secret_free(text);
-    json_decref(config);
     return rc;
 }

@@ -1,35 +1,30 @@
 /* backupctl status: the whole system on one screen. */
 #include <stdio.h>
 
+#include "catalog_commands.h"
 #include "cli.h"
 #include "output.h"
 #include "queue_stats.h"
 #include "redis_ask.h"
-#include "store/json_rows.h"
+#include "store/status.h"
 
-extern const char cli_sql_status_backups[], cli_sql_status_databases[], cli_sql_status_running[];
-
-/* The first row of a query as an object, or all rows as an array. */
-static int ask(struct cli *cli, const char *sql, bool all, json_t **ret, struct error *err)
+static int ask(struct cli *cli, json_t **ret_status, struct error *err)
 {
-    PGresult *result;
-    int rc = cli_query(cli, sql, 0, NULL, &result, err);
+    struct pg_request *request = catalog_request(cli, err);
+    if (request == NULL)
+        return err->code;
+    if (status_add(request, 0)) {
+        pg_request_free(request);
+        return error_set(err, ERROR_SYSTEM, true, "out of memory");
+    }
+    struct pg_copy copy = {0};
+    int rc = pg_run(request, &copy, err);
     if (rc)
         return rc;
-    *ret = all ? json_rows(result) : json_row(result, 0);
-    PQclear(result);
-    return *ret ? 0 : error_set(err, ERROR_SYSTEM, true, "out of memory");
+    *ret_status = status_read(copy.results);
+    pg_copy_clear(&copy);
+    return *ret_status ? 0 : error_set(err, ERROR_SYSTEM, true, "out of memory");
 }
-
-struct part {
-    const char *key;
-    bool all;
-    const char *sql;
-};
-
-static const struct part parts[] = {{"backups", false, cli_sql_status_backups},
-                                    {"databases", true, cli_sql_status_databases},
-                                    {"running", true, cli_sql_status_running}};
 
 static void print(const json_t *status)
 {
@@ -75,16 +70,10 @@ static void print(const json_t *status)
 
 static int run_status(struct cli *cli, const struct arguments *args, struct error *err)
 {
-    json_t *status = json_object();
+    json_t *status = NULL;
     json_t *rows = NULL;
     json_t *queues = NULL;
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < sizeof parts / sizeof *parts; i++) {
-        json_t *part;
-        rc = ask(cli, parts[i].sql, parts[i].all, &part, err);
-        if (rc == 0)
-            json_object_set_new(status, parts[i].key, part);
-    }
+    int rc = ask(cli, &status, err);
     if (rc == 0)
         rc = queue_rows(cli, args, &rows, err);
     if (rc == 0)

@@ -329,7 +329,7 @@ static int judge(struct pass *pass, const PGresult *r, int row)
     int rc = schedule_misfire_parse(misfire ? misfire : "once", &policy.misfire, &err);
     if (rc == 0)
         rc = schedule_rule_load(pg_text(r, row, TYPE), pg_text(r, row, CRON), pg_text(r, row, INTERVAL),
-                                pg_text(r, row, TIMEZONE), &rule, &err);
+                                pg_text(r, row, TIMEZONE), &rule, NULL, &err);
     if (rc) {
         complain(pass, id, pg_text(r, row, NAME), err.message,
                  "it does not run until it is corrected: backupctl schedule update");

@@ -1,4 +1,4 @@
--- Back to is_admin alone, which has been kept in step. Sessions, tokens and the audit log go.
+-- Back to is_admin alone, which has been kept in step. Sessions, tokens, keys of requests and the audit log go.
 
 DROP TRIGGER backup_destinations_notify_insert ON backup_destinations;
 DROP TRIGGER backup_destinations_notify_update ON backup_destinations;
@@ -20,6 +20,7 @@ DROP TRIGGER queues_audit ON queues;
 UPDATE users u SET hashed_password = l.hashed_password FROM legacy_passwords l WHERE l.user_id = u.id;
 DROP TABLE legacy_passwords;
 
+DROP TABLE idempotency_keys;
 DROP TABLE sessions;
 DROP TABLE api_tokens;
 DROP TABLE audit_log;

@@ -57,6 +57,18 @@ CREATE TABLE api_tokens (
 CREATE UNIQUE INDEX api_tokens_name ON api_tokens (name) WHERE revoked_at IS NULL;
 CREATE INDEX api_tokens_created_by ON api_tokens (created_by);
 
+-- Requests that made something, under the key that their client chose: the same again, within a day, makes nothing. No
+-- foreign key: what was made may be gone, and is not made anew for it.
+CREATE TABLE idempotency_keys (
+    scope text NOT NULL,           -- whose key: user:5, token:7
+    key text NOT NULL,
+    request text NOT NULL,         -- what was asked for
+    backup_id integer NOT NULL,    -- what it made
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (scope, key)
+);
+CREATE INDEX idempotency_keys_created_at ON idempotency_keys (created_at);
+
 -- One row per change. No foreign keys: what happened stays true when its people and things are gone.
 CREATE TABLE audit_log (
     id bigserial PRIMARY KEY,

@@ -19,3 +19,6 @@ DROP FUNCTION bm_fold_statistics(integer);
 DROP TABLE backup_statistics_changes;
 DROP TABLE backup_statistics;
 DROP INDEX backups_database_id;
+DROP INDEX backups_schedule_id;
+DROP INDEX backups_created_at;
+DROP INDEX backups_not_completed;

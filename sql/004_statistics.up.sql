@@ -8,8 +8,12 @@
 -- Only the beginning and the end of a backup or copy count. A backup is `unfinished` while it is pending or in
 -- progress; that it started changes nothing here, nor do leases, progress and retries of copies.
 
--- A database's newest backups.
+-- Lists of backups, newest first: of one database, of one schedule, of a time, and those that are not simply completed.
+-- The last one leaves out what nearly all of them become.
 CREATE INDEX backups_database_id ON backups (database_id, id);
+CREATE INDEX backups_schedule_id ON backups (schedule_id, id);
+CREATE INDEX backups_created_at ON backups (created_at);
+CREATE INDEX backups_not_completed ON backups (status, id) WHERE status <> 'completed';
 
 CREATE TABLE backup_statistics (
     database_id integer NOT NULL REFERENCES databases (id) ON DELETE CASCADE,

@@ -10,6 +10,7 @@
 enum option_type { TEXT, NUMBER, LEVEL, FORMAT };
 
 #define ALL (SETTINGS_SCHEDULER | SETTINGS_WORKER | SETTINGS_API | SETTINGS_CLI)
+#define STORES (SETTINGS_WORKER | SETTINGS_API | SETTINGS_CLI)
 #define QUEUE (SETTINGS_SCHEDULER | SETTINGS_WORKER | SETTINGS_CLI)
 
 struct option_row {
@@ -47,6 +48,8 @@ static const struct option_row options[] = {
      "always or never"},
     {"BM_CORS_ORIGINS", TEXT, AT(cors_origins), SETTINGS_API, false, "", 0, 0,
      "origins whose pages may use the API from a browser, comma-separated (default: none)"},
+    {"BM_DOCS_DIR", TEXT, AT(docs_dir), SETTINGS_API, false, "", 0, 0,
+     "folder with Swagger UI's files for /docs (default: docs beside the program, or where it is installed)"},
     {"BM_LOG_LEVEL", LEVEL, AT(log_level), ALL, false, "info", 0, 0, "error, warn, info or debug"},
     {"BM_LOG_FORMAT", FORMAT, AT(log_format), ALL, false, "text", 0, 0, "text or json"},
     {"BM_RETRY_BASE_MS", NUMBER, AT(retry_base_ms), SETTINGS_WORKER, false, "2000", 1, 3600000,
@@ -77,9 +80,9 @@ static const struct option_row options[] = {
      "PostgreSQL connections for status writes"},
     {"BM_LEGACY_BASE_PATH", TEXT, AT(legacy_base_path), ALL, false, "./backups", 0, 0,
      "base of relative paths without a base_path"},
-    {"BM_CREDENTIALS_DEFAULT", TEXT, AT(credentials_default), SETTINGS_WORKER | SETTINGS_CLI, false, "", 0, 0,
+    {"BM_CREDENTIALS_DEFAULT", TEXT, AT(credentials_default), STORES, false, "", 0, 0,
      "how a bare name in credentials_ref is resolved, e.g. vault:kv/%s"},
-    {"BM_ENCRYPTION_KEY_REF", TEXT, AT(encryption_key_ref), SETTINGS_WORKER | SETTINGS_CLI, false, "", 0, 0,
+    {"BM_ENCRYPTION_KEY_REF", TEXT, AT(encryption_key_ref), STORES, false, "", 0, 0,
      "where the keys of encrypted storage_config live (32 bytes, base64 or hex), e.g. file:/run/secrets/key; "
      "several, comma-separated, while keys are changed: the first encrypts"},
     {"BM_LEGACY_ENCRYPTION_KEY_REF", TEXT, AT(legacy_encryption_key_ref), SETTINGS_WORKER | SETTINGS_CLI,

@@ -29,6 +29,7 @@ struct settings {
     char *trusted_proxies; /* addresses and "unix", comma-separated */
     char *cookie_secure;   /* auto, always, never */
     char *cors_origins;    /* BM_CORS_ORIGINS: comma-separated */
+    char *docs_dir;        /* "": beside the program */
     char *legacy_base_path;
     char *credentials_default;
     char *encryption_key_ref;        /* references, comma-separated; the first key encrypts */

@@ -56,7 +56,7 @@ static const char *const secret_endings[] = {
 static const char advice[] =
     "write \"credentials_ref\" instead, which names where the secret lives: env:NAME, "
     "file:/run/secrets/x, vault:mount/path#field or aws-sm:id#field; or have it encrypted: "
-    "backupctl destination add|update --encrypt-config";
+    "backupctl destination add|update --encrypt-config, or \"encrypt_config\": true over HTTP";
 
 static void normalise(const char *name, char *out)
 {
@@ -198,7 +198,7 @@ static int check_sealed(const json_t *sealed, struct error *err)
     return error_set(
         err, ERROR_INPUT, false,
         "storage_config: \"sealed\" is what --encrypt-config makes of secrets: an object of key_id and "
-        "data; give the secrets themselves with --encrypt-config");
+        "data; give the secrets themselves with --encrypt-config (over HTTP \"encrypt_config\": true)");
 }
 
 /* Of a member of the object itself. */

@@ -5,8 +5,6 @@
 
 #include "store/json_rows.h"
 
-#define ACTOR "nullif(current_setting('bm.actor', true), '')::jsonb"
-
 static int add(struct pg_request *request, const char *sql, int n_params, const char *const *values)
 {
     struct pg_statement statement = {.sql = sql, .n_params = n_params};
@@ -36,15 +34,9 @@ int audit_add_event(struct pg_request *request, const char *action, const char *
     char *text = detail ? json_dumps(detail, JSON_COMPACT) : NULL;
     if (detail && text == NULL)
         return -1;
-    int rc = add(
-        request,
-        "INSERT INTO audit_log (user_id, username, token_name, program, remote_address, action, object_kind,"
-        " object_id, object_name, changes)"
-        " SELECT (a.actor ->> 'user_id')::int, a.actor ->> 'username', a.actor ->> 'token',"
-        "  current_setting('application_name'), a.actor ->> 'address', $1::text, $2::text,"
-        "  nullif($3::bigint, 0), $4::text, $5::jsonb"
-        " FROM (SELECT " ACTOR " AS actor) AS a",
-        5, (const char *const[]){action, kind, number, name, text});
+    int rc =
+        add(request, AUDIT_INSERT "$1::text, $2::text, nullif($3::bigint, 0), $4::text, $5::jsonb" AUDIT_FROM,
+            5, (const char *const[]){action, kind, number, name, text});
     free(text);
     return rc;
 }

@@ -26,6 +26,14 @@ int audit_add_actor(struct pg_request *request, const struct audit_actor *actor)
 int audit_add_event(struct pg_request *request, const char *action, const char *kind, int64_t id,
                     const char *name, const json_t *detail);
 
+/* The same within a statement that makes the change: AUDIT_INSERT, then action, kind, id, name and detail as
+ * SQL, then AUDIT_FROM and what else they are taken from. Also outside of any actor. */
+#define AUDIT_INSERT                                                                                         \
+    "INSERT INTO audit_log (user_id, username, token_name, program, remote_address, action, object_kind,"    \
+    " object_id, object_name, changes) SELECT (a.actor ->> 'user_id')::int, a.actor ->> 'username',"         \
+    " a.actor ->> 'token', current_setting('application_name'), a.actor ->> 'address', "
+#define AUDIT_FROM " FROM (SELECT nullif(current_setting('bm.actor', true), '')::jsonb AS actor) AS a"
+
 /* A page, newest first: id < before (0 = from the end); each filter may be NULL (kind, username, action) or 0
  * (object id). One statement; rows by json_rows. */
 struct audit_filter {

@@ -20,7 +20,7 @@ static const char *number(char *out, size_t size, int64_t value)
 
 int backup_create_add(struct pg_request *request, const struct backup_create *wanted)
 {
-    const struct pg_statement create = {"backup_create", (const char *)bm_sql_backup_create, 5};
+    const struct pg_statement create = {"backup_create", (const char *)bm_sql_backup_create, 8};
     char database[24], schedule[24], fire_time[24], next[24];
     const char *const values[] = {
         number(database, sizeof database, wanted->database_id),
@@ -28,13 +28,16 @@ int backup_create_add(struct pg_request *request, const struct backup_create *wa
         number(fire_time, sizeof fire_time, wanted->fire_time),
         wanted->ordering,
         number(next, sizeof next, wanted->while_next),
+        wanted->key ? wanted->key_scope : NULL,
+        wanted->key,
+        wanted->key ? wanted->key_request : NULL,
     };
     return pg_request_add(request, &lock, NULL) || pg_request_add(request, &create, values) ? -1 : 0;
 }
 
 int backup_create_read(const PGresult *result, struct backup_created *ret_created, struct error *err)
 {
-    if (PQntuples(result) != 1 || PQnfields(result) != 5)
+    if (PQntuples(result) != 1 || PQnfields(result) != 6)
         return error_set(err, ERROR_NOT_FOUND, false,
                          "the database does not exist, or its schedule has changed meanwhile");
     struct backup_created created = {

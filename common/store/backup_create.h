@@ -1,6 +1,6 @@
 /*
  * Makes a backup: its row and one row per destination that serves the database, in one transaction. Used by
- * the scheduler and for runs on demand; jobs are the relay's business.
+ * the scheduler and for runs on demand (which are written to the audit log); jobs are the relay's business.
  *
  * The backup is recorded as failed, with the reason and the way out, when no enabled destination serves the
  * database, or when its type can't be dumped here. Names and paths are made from the creation time in UTC.
@@ -20,6 +20,9 @@ struct backup_create {
     int64_t while_next;   /* Unix seconds, 0 = in any case: only while the schedule is active and this is its
                              next_run_at */
     const char *ordering; /* "parallel" or "sequential" */
+    /* A client's key for this request, in whose scope, and the request in words; key NULL = none. The key
+     * must be free: else nothing is made and the request fails with ERROR_EXISTS (see idempotency.h). */
+    const char *key, *key_scope, *key_request;
 };
 
 struct backup_created {

@@ -1,5 +1,6 @@
 -- $1 database, $2 schedule or null, $3 fire time (Unix seconds) or null, $4 ordering, $5 only while this is the
--- schedule's next_run_at (Unix seconds) or null. Runs under the lock that backup_create.c takes before it.
+-- schedule's next_run_at (Unix seconds) or null, $6 whose key, $7 key and $8 what was asked for, or null. Runs under the
+-- lock that backup_create.c takes before it. The result also stands in the transaction's setting bm.backup.
 WITH moment AS MATERIALIZED (
     SELECT clock_timestamp() AS now
 ), source AS MATERIALIZED (
@@ -86,11 +87,24 @@ WITH moment AS MATERIALIZED (
     FROM made CROSS JOIN moment CROSS JOIN place JOIN path ON path.id = place.id
     ORDER BY place.priority, place.id
     RETURNING id
+), keyed AS (
+    INSERT INTO idempotency_keys (scope, key, request, backup_id)
+    SELECT $6::text, $7::text, $8::text, id FROM made WHERE $7::text IS NOT NULL
+), logged AS (
+    -- A run on demand has somebody who wanted it.
+    INSERT INTO audit_log (user_id, username, token_name, program, remote_address, action, object_kind, object_id,
+                           object_name, changes)
+    SELECT (a.actor ->> 'user_id')::integer, a.actor ->> 'username', a.actor ->> 'token',
+           current_setting('application_name'), a.actor ->> 'address', 'backup_run', 'backup', made.id, made.name,
+           jsonb_build_object('database_id', $1::bigint, 'ordering', $4::text)
+    FROM made, (SELECT nullif(current_setting('bm.actor', true), '')::jsonb AS actor) AS a
+    WHERE $2::bigint IS NULL
 )
-SELECT id, name, (SELECT count(*) FROM placed), false AS existed, error_message
+SELECT id, name, (SELECT count(*) FROM placed), false AS existed, error_message,
+       set_config('bm.backup', id::text, true)
 FROM made
 UNION ALL
 SELECT b.id, b.name, (SELECT count(*) FROM backup_destinations r WHERE r.backup_id = b.id), true,
-       CASE b.status WHEN 'failed' THEN b.error_message END
+       CASE b.status WHEN 'failed' THEN b.error_message END, set_config('bm.backup', b.id::text, true)
 FROM source JOIN backups b ON b.schedule_id = $2::bigint AND b.fire_time = to_timestamp($3::bigint)
 WHERE NOT EXISTS (SELECT FROM made)

@@ -3,80 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/catalog.h"
-#include "store/json_rows.h"
-
-extern const char bm_sql_backup_select[];
-
-enum { MAX_SQL = 8192 };
+#include "store/audit.h"
 
 static int add(struct pg_request *request, const char *sql, int n_params, const char *const *values)
 {
     struct pg_statement statement = {.sql = sql, .n_params = n_params};
     return pg_request_add(request, &statement, values);
-}
-
-static int add_select(struct pg_request *request, const char *where, int n_params, const char *const *values)
-{
-    char sql[MAX_SQL];
-    snprintf(sql, sizeof sql, "%s%s", bm_sql_backup_select, where);
-    return add(request, sql, n_params, values);
-}
-
-int backup_add_select(struct pg_request *request, const char *reference)
-{
-    return add_select(request,
-                      " WHERE b.id::text = $1 OR (b.name = $1 AND NOT EXISTS"
-                      " (SELECT FROM backups i WHERE i.id::text = $1)) ORDER BY b.id",
-                      1, &reference);
-}
-
-int backup_add_list(struct pg_request *request, int64_t database_id, const char *status, int64_t limit)
-{
-    char database[24];
-    char most[24];
-    snprintf(database, sizeof database, "%lld", (long long)database_id);
-    snprintf(most, sizeof most, "%lld", (long long)limit);
-    return add_select(request,
-                      " WHERE ($1::bigint = 0 OR b.database_id = $1::bigint)"
-                      " AND ($2::text IS NULL OR b.status = $2)"
-                      " ORDER BY coalesce(b.created_at, b.started_at) DESC NULLS LAST, b.id DESC"
-                      " LIMIT $3::bigint",
-                      3, (const char *const[]){database, status, most});
-}
-
-static void redact_copies(json_t *backup)
-{
-    size_t i;
-    json_t *copy;
-    json_array_foreach(json_object_get(backup, "destinations"), i, copy) catalog_redact(copy);
-}
-
-json_t *backup_read_rows(const PGresult *result)
-{
-    json_t *rows = json_rows(result);
-    size_t i;
-    json_t *row;
-    json_array_foreach(rows, i, row) redact_copies(row);
-    return rows;
-}
-
-int backup_read_one(const PGresult *result, const char *reference, json_t **ret_backup, struct error *err)
-{
-    int n = PQntuples(result);
-    if (n == 0)
-        return error_set(err, ERROR_NOT_FOUND, false, "there is no backup '%s'; see backupctl backup list",
-                         reference);
-    if (n > 1)
-        return error_set(err, ERROR_INPUT, false,
-                         "%d backups of the older system are called '%s'; give the id instead: %s, %s%s", n,
-                         reference, PQgetvalue(result, 0, 0), PQgetvalue(result, 1, 0), n > 2 ? ", ..." : "");
-    json_t *row = json_row(result, 0);
-    if (row == NULL)
-        return error_set(err, ERROR_SYSTEM, true, "out of memory");
-    redact_copies(row);
-    *ret_backup = row;
-    return 0;
 }
 
 static const char *text_of(const json_t *row, const char *column)
@@ -97,15 +29,15 @@ int backup_check_retry(const json_t *backup, const char *destination, struct err
     const json_t *copies = json_object_get(backup, "destinations");
     const char *name = text_of(backup, "name");
     if (strcmp(text_of(backup, "origin"), "migrated") == 0)
-        return error_set(err, ERROR_INPUT, false,
-                         "backup '%s' is history of the older system and can't be retried; make a new one: "
-                         "backupctl backup run %s",
-                         name, text_of(backup, "database"));
+        return error_set(
+            err, ERROR_INPUT, false,
+            "backup '%s' is history of the older system and can't be retried; make a new one of %s", name,
+            text_of(backup, "database"));
     if (json_array_size(copies) == 0)
-        return error_set(err, ERROR_CONFLICT, false,
-                         "backup '%s' has no copies to retry; assign a destination, then make a new one: "
-                         "backupctl backup run %s",
-                         name, text_of(backup, "database"));
+        return error_set(
+            err, ERROR_CONFLICT, false,
+            "backup '%s' has no copies to retry; assign a destination to %s, then make a new one", name,
+            text_of(backup, "database"));
     size_t i;
     const json_t *copy;
     const char *status = NULL;
@@ -120,8 +52,8 @@ int backup_check_retry(const json_t *backup, const char *destination, struct err
     if (status == NULL)
         return error_set(
             err, ERROR_NOT_FOUND, false,
-            "backup '%s' has no copy at a destination called '%s'; see backupctl backup show %lld", name,
-            destination, (long long)json_integer_value(json_object_get(backup, "id")));
+            "backup '%s' has no copy at a destination called '%s'; its destinations are shown with it", name,
+            destination);
     if (destination)
         return error_set(err, ERROR_CONFLICT, false,
                          "the copy of backup '%s' at '%s' has not failed (it is %s): nothing to retry", name,
@@ -185,7 +117,10 @@ int backup_add_retry(struct pg_request *request, int64_t backup_id, const char *
                " changed AS (UPDATE backup_destinations SET " COPY_STARTS_OVER
                " WHERE id IN (SELECT id FROM chosen) RETURNING id, queue, storage_name),"
                " parent AS (UPDATE backups SET " BACKUP_STARTS_OVER
-               " WHERE id = $1::bigint AND EXISTS (SELECT FROM changed))"
+               " WHERE id = $1::bigint AND EXISTS (SELECT FROM changed)),"
+               " logged AS (" AUDIT_INSERT "'backup_retry', 'backup', b.id, b.name,"
+               " jsonb_build_object('copies', (SELECT jsonb_agg(id ORDER BY id) FROM changed))" AUDIT_FROM
+               ", backups b WHERE b.id = $1::bigint AND EXISTS (SELECT FROM changed))"
                " SELECT id, queue, storage_name FROM changed ORDER BY id",
                2, (const char *const[]){id, destination});
 }
@@ -236,7 +171,10 @@ int backup_add_cancel(struct pg_request *request, int64_t backup_id)
         " duration_seconds = greatest(0, round(extract(epoch FROM clock_timestamp() - started_at)))::int"
         " FROM counts c WHERE b.id = $1::bigint AND b.origin = 'native'"
         " AND (b.status IN ('pending', 'in_progress') OR EXISTS (SELECT FROM changed))"
-        " RETURNING b.id)"
+        " RETURNING b.id, b.name),"
+        " logged AS (" AUDIT_INSERT "'backup_cancel', 'backup', p.id, p.name,"
+        " jsonb_build_object('copies', (SELECT jsonb_agg(id ORDER BY id) FROM changed))" AUDIT_FROM
+        ", parent p)"
         " SELECT id, queue, storage_name FROM changed UNION ALL"
         " SELECT NULL, NULL, NULL FROM parent WHERE NOT EXISTS (SELECT FROM changed)",
         1, (const char *const[]){id});

@@ -1,7 +1,6 @@
 /*
- * Backups as people ask for them: list, show, retry, cancel (queue-protocol.md, "Order, cancel, delete").
- * The add functions put statements into a request of the caller's; rows come back as JSON objects, column
- * names as keys, each with its copies under "destinations".
+ * What people do with backups that are there: retry, cancel. What they do is written to the audit log in the
+ * same statement. The add functions put statements into a request of the caller's.
  */
 #pragma once
 
@@ -10,17 +9,6 @@
 
 #include "base/error.h"
 #include "loop/pg.h"
-
-/* By id, or by name when no backup has this id. One statement. */
-int backup_add_select(struct pg_request *request, const char *reference);
-
-/* Newest first; database_id 0 = all, status NULL = any. One statement. */
-int backup_add_list(struct pg_request *request, int64_t database_id, const char *status, int64_t limit);
-
-/* New array; secrets in an older row's storage_config are shown as "***". */
-json_t *backup_read_rows(const PGresult *result);
-/* ERROR_NOT_FOUND, or ERROR_INPUT when older backups share the name. New reference. */
-int backup_read_one(const PGresult *result, const char *reference, json_t **ret_backup, struct error *err);
 
 /* Whether it makes sense, from a row of backup_read_one: ERROR_INPUT (history of the older system) or
  * ERROR_CONFLICT (nothing to do) say why not. destination: name or id of one copy's destination, NULL = all

@@ -1,4 +1,4 @@
--- Backups with their copies, as people and programs see them; a WHERE goes behind it.
+-- Backups with their copies, as people and programs see them. Behind it go FROM and what rows b are (backup_list.c).
 SELECT b.id, b.name, b.database_id, db.name AS database, b.schedule_id, s.name AS schedule, b.status, b.error_message,
        b.origin, b.ordering,
        to_char(b.fire_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS fire_time,
@@ -10,7 +10,8 @@ SELECT b.id, b.name, b.database_id, db.name AS database, b.schedule_id, s.name A
        b.artifact_source_bytes, b.artifact_attempts,
        to_char(b.artifact_next_attempt_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS artifact_next_attempt_at,
        to_char(b.artifact_ready_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS artifact_ready_at,
-       b.artifact_seconds, b.storage_type::text, b.file_path, b.file_size, b.checksum,
+       b.artifact_seconds, nullif(b.storage_type::text, '') AS storage_type, nullif(b.file_path, '') AS file_path,
+       b.file_size, b.checksum,
        coalesce((
            SELECT json_agg(row_to_json(x))
            FROM (
@@ -30,9 +31,6 @@ SELECT b.id, b.name, b.database_id, db.name AS database, b.schedule_id, s.name A
                       to_char(d.updated_at, 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS updated_at
                FROM backup_destinations d
                WHERE d.backup_id = b.id
-               ORDER BY d.priority, d.id
+               ORDER BY coalesce(d.priority, 0), d.id
            ) x
        ), '[]') AS destinations
-FROM backups b
-JOIN databases db ON db.id = b.database_id
-LEFT JOIN schedules s ON s.id = b.schedule_id

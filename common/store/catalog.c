@@ -5,10 +5,8 @@
 
 #include "base/strbuf.h"
 #include "storage/config.h"
+#include "store/catalog_internal.h"
 #include "store/json_rows.h"
-
-extern const char bm_sql_catalog_database[], bm_sql_catalog_destination[], bm_sql_catalog_schedule[],
-    bm_sql_catalog_group[];
 
 /* Whoever the transaction says is acting (audit.h), else the built-in user. */
 #define CREATOR                                                                                              \
@@ -17,55 +15,9 @@ extern const char bm_sql_catalog_database[], bm_sql_catalog_destination[], bm_sq
 
 enum { MAX_SQL = 8192, MAX_ROW = 256 * 1024 };
 
-struct kind {
-    const char *name;
-    const char *table;
-    const char *const *columns; /* those that can be edited */
-    bool has_creator;
-    const char *name_scope; /* names are unique among new rows with the same value here; NULL = all */
-    const char *select;     /* up to WHERE; the table is t */
-    const char *remove_first;
-    const char *remove;
-};
-
-static const char *const database_columns[] = {
-    "name",         "description", "db_type",     "host",      "port",     "username", "database_name",
-    "password_ref", "source_path", "source_argv", "is_active", "group_id", NULL};
-static const char *const destination_columns[] = {
-    "name",  "storage_type",   "base_path",       "storage_config", "credentials_ref", "priority",
-    "queue", "max_concurrent", "bandwidth_limit", "path_template",  "disk_identity",   "enabled",
-    NULL};
-static const char *const schedule_columns[] = {
-    "name",     "description",    "schedule_type", "cron_expression", "interval_value", "database_id",
-    "timezone", "misfire_policy", "ordering",      "is_active",       "next_run_at",    NULL};
-
-static const char *const group_columns[] = {"name", "description", NULL};
-
-static const struct kind kinds[] = {
-    [CATALOG_DATABASE] =
-        {"database", "databases", database_columns, true, NULL, bm_sql_catalog_database,
-         "DELETE FROM schedules WHERE database_id = $1::bigint"
-         " AND NOT EXISTS (SELECT FROM backups WHERE database_id = $1::bigint)",
-         "DELETE FROM databases WHERE id = $1::bigint"
-         " AND NOT EXISTS (SELECT FROM backups WHERE database_id = $1::bigint) RETURNING id"},
-    [CATALOG_DESTINATION] = {"destination", "destinations", destination_columns, false, NULL,
-                             bm_sql_catalog_destination, "SELECT 1 WHERE $1::bigint IS NOT NULL",
-                             "DELETE FROM destinations WHERE id = $1::bigint AND NOT EXISTS"
-                             " (SELECT FROM backup_destinations WHERE destination_id = $1::bigint"
-                             " AND status IN ('pending', 'uploading')) RETURNING id"},
-    [CATALOG_SCHEDULE] = {"schedule", "schedules", schedule_columns, true, "database_id",
-                          bm_sql_catalog_schedule,
-                          "UPDATE backups SET schedule_id = NULL WHERE schedule_id = $1::bigint",
-                          "DELETE FROM schedules WHERE id = $1::bigint RETURNING id"},
-    [CATALOG_GROUP] = {"group", "groups", group_columns, true, NULL, bm_sql_catalog_group,
-                       "SELECT 1 WHERE $1::bigint IS NOT NULL",
-                       "DELETE FROM groups WHERE id = $1::bigint AND NOT EXISTS"
-                       " (SELECT FROM databases WHERE group_id = $1::bigint) RETURNING id"},
-};
-
 const char *catalog_kind_name(enum catalog_kind kind)
 {
-    return kinds[kind].name;
+    return catalog_kinds[kind].name;
 }
 
 static int add(struct pg_request *request, const char *sql, int n_params, const char *const *values)
@@ -74,10 +26,15 @@ static int add(struct pg_request *request, const char *sql, int n_params, const 
     return pg_request_add(request, &statement, values);
 }
 
+static void number_text(int64_t number, char text[24])
+{
+    snprintf(text, 24, "%lld", (long long)number);
+}
+
 int catalog_add_select(struct pg_request *request, enum catalog_kind kind, const char *reference,
                        int64_t database_id)
 {
-    const struct kind *k = &kinds[kind];
+    const struct catalog_kind_facts *k = &catalog_kinds[kind];
     char sql[MAX_SQL];
     snprintf(sql, sizeof sql,
              "%s WHERE ($1::text IS NULL OR t.id::text = $1 OR (t.name = $1 AND NOT EXISTS"
@@ -86,18 +43,42 @@ int catalog_add_select(struct pg_request *request, enum catalog_kind kind, const
              kind == CATALOG_SCHEDULE ? "$2::bigint = 0 OR t.database_id = $2::bigint"
                                       : "$2::bigint IS NOT NULL");
     char id[24];
-    snprintf(id, sizeof id, "%lld", (long long)database_id);
+    number_text(database_id, id);
     return add(request, sql, 2, (const char *const[]){reference, id});
 }
 
-int catalog_add_page(struct pg_request *request, enum catalog_kind kind, int64_t after, int64_t limit)
+int catalog_add_page(struct pg_request *request, enum catalog_kind kind, int64_t after, int64_t limit,
+                     const struct catalog_filter *filter)
 {
+    static const struct catalog_filter all;
+    const struct catalog_filter *f = filter ? filter : &all;
     char sql[MAX_SQL], numbers[2][24];
-    snprintf(numbers[0], sizeof numbers[0], "%lld", (long long)after);
-    snprintf(numbers[1], sizeof numbers[1], "%lld", (long long)limit);
-    snprintf(sql, sizeof sql, "%s WHERE t.id > $1::bigint ORDER BY t.id LIMIT $2::bigint",
-             kinds[kind].select);
-    return add(request, sql, 2, (const char *const[]){numbers[0], numbers[1]});
+    number_text(after, numbers[0]);
+    number_text(limit, numbers[1]);
+    snprintf(sql, sizeof sql, "%s WHERE t.id > $1::bigint%s ORDER BY t.id LIMIT $2::bigint",
+             catalog_kinds[kind].select, catalog_kinds[kind].filter);
+    return add(request, sql, 8,
+               (const char *const[]){numbers[0], numbers[1], f->text, f->active, f->database_id,
+                                     f->destination_id, f->schedule_id, f->storage_type});
+}
+
+int catalog_add_one(struct pg_request *request, enum catalog_kind kind, int64_t id)
+{
+    char sql[MAX_SQL], number[24];
+    number_text(id, number);
+    snprintf(sql, sizeof sql,
+             "%s WHERE t.id = CASE $1::int WHEN 0 THEN nullif(current_setting('bm.inserted', true), '')::int"
+             " ELSE $1::int END",
+             catalog_kinds[kind].select);
+    return add(request, sql, 1, (const char *const[]){number});
+}
+
+int catalog_add_version(struct pg_request *request, enum catalog_kind kind, int64_t id)
+{
+    char sql[160], number[24];
+    number_text(id, number);
+    snprintf(sql, sizeof sql, "SELECT xmin::text FROM %s WHERE id = $1::bigint", catalog_kinds[kind].table);
+    return add(request, sql, 1, (const char *const[]){number});
 }
 
 /* Sealed secrets, and those that a row of the specification's application may hold in clear. */
@@ -123,7 +104,7 @@ json_t *catalog_read_rows(const PGresult *result, enum catalog_kind kind)
 int catalog_read_one(const PGresult *result, enum catalog_kind kind, const char *reference, json_t **ret_row,
                      struct error *err)
 {
-    const char *name = kinds[kind].name;
+    const char *name = catalog_kinds[kind].name;
     int n = PQntuples(result);
     if (n == 0)
         return error_set(err, ERROR_NOT_FOUND, false, "no %s is called '%s'; see backupctl %s list", name,
@@ -154,7 +135,8 @@ static int add_lock(struct pg_request *request)
 }
 
 /* "name, port, ..." of the columns that row has, each behind prefix. */
-static void put_columns(struct strbuf *sql, const struct kind *k, const json_t *row, const char *prefix)
+static void put_columns(struct strbuf *sql, const struct catalog_kind_facts *k, const json_t *row,
+                        const char *prefix)
 {
     bool first = true;
     for (int i = 0; k->columns[i]; i++) {
@@ -165,75 +147,100 @@ static void put_columns(struct strbuf *sql, const struct kind *k, const json_t *
     }
 }
 
-static void put_name_is_free(struct strbuf *sql, const struct kind *k)
-{
-    strbuf_printf(sql, " NOT EXISTS (SELECT FROM %s x WHERE x.name = r.name AND x.id IS DISTINCT FROM r.id",
-                  k->table);
-    if (k->name_scope)
-        strbuf_printf(sql, " AND x.%s = r.%s", k->name_scope, k->name_scope);
-    strbuf_puts(sql, ")");
-}
-
-static int send_row(struct pg_request *request, struct strbuf *sql, const json_t *row)
+static int send_row(struct pg_request *request, struct strbuf *sql, const json_t *row, const char *version)
 {
     char *dump = json_dumps(row, JSON_COMPACT);
     int rc = -1;
-    if (dump && !sql->failed && strlen(dump) <= MAX_ROW && add_lock(request) == 0)
-        rc = add(request, strbuf_cstr(sql), 1, (const char *const[]){dump});
+    if (dump && !sql->failed && strlen(dump) <= MAX_ROW)
+        rc = add(request, strbuf_cstr(sql), version ? 2 : 1, (const char *const[]){dump, version});
     free(dump);
     strbuf_deinit(sql);
     return rc;
 }
 
+/* The id goes into the transaction too, for catalog_add_one. */
 int catalog_add_insert(struct pg_request *request, enum catalog_kind kind, const json_t *row)
 {
-    const struct kind *k = &kinds[kind];
+    const struct catalog_kind_facts *k = &catalog_kinds[kind];
     struct strbuf sql;
     strbuf_init(&sql, MAX_SQL);
-    strbuf_printf(&sql, "INSERT INTO %s (", k->table);
+    strbuf_printf(&sql, "WITH made AS (INSERT INTO %s (", k->table);
     put_columns(&sql, k, row, "");
     strbuf_printf(&sql, ", created_at%s) SELECT ", k->has_creator ? ", created_by" : "");
     put_columns(&sql, k, row, "r.");
-    strbuf_printf(&sql, ", now()%s FROM json_populate_record(NULL::%s, $1::json) r WHERE",
-                  k->has_creator ? ", " CREATOR : "", k->table);
-    put_name_is_free(&sql, k);
-    strbuf_puts(&sql, " RETURNING id");
-    return send_row(request, &sql, row);
+    strbuf_printf(&sql,
+                  ", now()%s FROM json_populate_record(NULL::%s, $1::json) r WHERE NOT EXISTS (%s)"
+                  " RETURNING id) SELECT id, set_config('bm.inserted', id::text, true) FROM made",
+                  k->has_creator ? ", " CREATOR : "", k->table, k->obstacles);
+    if (add_lock(request) == 0)
+        return send_row(request, &sql, row, NULL);
+    strbuf_deinit(&sql);
+    return -1;
 }
 
 int catalog_read_inserted(const PGresult *result, enum catalog_kind kind, const json_t *row, int64_t *ret_id,
                           struct error *err)
 {
     if (PQntuples(result) == 0)
-        return error_set(err, ERROR_EXISTS, false, "a %s called '%s' exists already", kinds[kind].name,
-                         json_string_value(json_object_get(row, "name")));
+        return error_set(err, ERROR_EXISTS, false, "a %s called '%s' exists already",
+                         catalog_kinds[kind].name, json_string_value(json_object_get(row, "name")));
     *ret_id = pg_int(result, 0, 0, 0);
     return 0;
 }
 
-int catalog_add_update(struct pg_request *request, enum catalog_kind kind, const json_t *row)
+int catalog_add_update(struct pg_request *request, enum catalog_kind kind, const json_t *row,
+                       const char *version)
 {
-    const struct kind *k = &kinds[kind];
+    const struct catalog_kind_facts *k = &catalog_kinds[kind];
     struct strbuf sql;
     strbuf_init(&sql, MAX_SQL);
-    strbuf_printf(&sql, "UPDATE %s t SET (updated_at, ", k->table);
+    strbuf_printf(&sql, "UPDATE %s t SET (%s", k->table, k->has_change_time ? "updated_at, " : "");
     put_columns(&sql, k, row, "");
-    strbuf_puts(&sql, ") = ROW(now(), ");
+    strbuf_printf(&sql, ") = ROW(%s", k->has_change_time ? "now(), " : "");
     put_columns(&sql, k, row, "r.");
-    strbuf_printf(&sql, ") FROM json_populate_record(NULL::%s, $1::json) r WHERE t.id = r.id AND", k->table);
-    put_name_is_free(&sql, k);
-    strbuf_puts(&sql, " RETURNING t.id");
-    return send_row(request, &sql, row);
+    strbuf_printf(&sql,
+                  ") FROM json_populate_record(NULL::%s, $1::json) r WHERE t.id = r.id%s AND NOT EXISTS (%s)"
+                  " RETURNING t.id",
+                  k->table, version ? " AND t.xmin::text = $2::text" : "", k->obstacles);
+    if (add_lock(request) == 0)
+        return send_row(request, &sql, row, version);
+    strbuf_deinit(&sql);
+    return -1;
 }
 
-int catalog_add_remove(struct pg_request *request, enum catalog_kind kind, int64_t id)
+int catalog_add_obstacles(struct pg_request *request, enum catalog_kind kind, const json_t *row)
 {
-    char text[24];
-    snprintf(text, sizeof text, "%lld", (long long)id);
-    const char *const values[] = {text};
-    if (add_lock(request) || add(request, kinds[kind].remove_first, 1, values))
-        return -1;
-    return add(request, kinds[kind].remove, 1, values);
+    struct strbuf sql;
+    strbuf_init(&sql, MAX_SQL);
+    strbuf_printf(&sql,
+                  "SELECT o.field, o.message, o.taken FROM json_populate_record(NULL::%s, $1::json) r"
+                  " CROSS JOIN LATERAL (%s) o LIMIT 20",
+                  catalog_kinds[kind].table, catalog_kinds[kind].obstacles);
+    return send_row(request, &sql, row, NULL);
+}
+
+int catalog_add_remove(struct pg_request *request, enum catalog_kind kind, int64_t id, const char *version)
+{
+    const struct catalog_kind_facts *k = &catalog_kinds[kind];
+    char number[24], first[MAX_SQL], sql[MAX_SQL];
+    number_text(id, number);
+    const char *const values[] = {number, version};
+    int n = version ? 2 : 1;
+    snprintf(first, sizeof first,
+             version ? "%s AND EXISTS (SELECT FROM %s WHERE id = $1::bigint AND xmin::text = $2::text)"
+                     : "%s",
+             k->remove_first, k->table);
+    snprintf(sql, sizeof sql, "%s%s RETURNING id", k->remove, version ? " AND xmin::text = $2::text" : "");
+    return add_lock(request) || add(request, first, n, values) || add(request, sql, n, values) ? -1 : 0;
+}
+
+int catalog_add_needed(struct pg_request *request, enum catalog_kind kind, int64_t id)
+{
+    const char *needed = catalog_kinds[kind].needed;
+    char number[24];
+    number_text(id, number);
+    return add(request, needed ? needed : "SELECT NULL::text WHERE $1::bigint IS NOT NULL", 1,
+               (const char *const[]){number});
 }
 
 int catalog_read_removed(const PGresult *result, enum catalog_kind kind, const json_t *row, struct error *err)
@@ -257,9 +264,10 @@ int catalog_read_removed(const PGresult *result, enum catalog_kind kind, const j
                          "group '%s' has databases in it, or is gone already; give those another group first",
                          name);
     case CATALOG_SCHEDULE:
+    case CATALOG_ASSIGNMENT:
         break;
     }
-    return error_set(err, ERROR_NOT_FOUND, false, "%s '%s' is gone already", kinds[kind].name, name);
+    return error_set(err, ERROR_NOT_FOUND, false, "%s '%s' is gone already", catalog_kinds[kind].name, name);
 }
 
 int catalog_add_assign(struct pg_request *request, int64_t destination_id, int64_t database_id,

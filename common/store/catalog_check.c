@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,8 +28,9 @@ static int out_of_memory(struct error *err)
     return error_set(err, ERROR_SYSTEM, true, "out of memory");
 }
 
-static int check_name(const char *kind, const char *name, struct error *err)
+static int check_name(const char *kind, const char *name, const char **field, struct error *err)
 {
+    *field = "name";
     if (name == NULL)
         return error_set(err, ERROR_INPUT, false, "a %s needs a name", kind);
     size_t n = strlen(name);
@@ -60,9 +62,13 @@ int catalog_check_queue(const char *name, struct error *err)
     return 0;
 }
 
+/* From here on `field` becomes the column that is looked at: the wrong one, should this fail. */
+
 /* A column that holds a whole number, or nothing. */
-static int check_range(const json_t *row, const char *column, int64_t min, int64_t max, struct error *err)
+static int check_range(const json_t *row, const char *column, int64_t min, int64_t max, const char **field,
+                       struct error *err)
 {
+    *field = column;
     const json_t *value = json_object_get(row, column);
     if (value == NULL || json_is_null(value))
         return 0;
@@ -73,8 +79,10 @@ static int check_range(const json_t *row, const char *column, int64_t min, int64
     return 0;
 }
 
-static int check_one_of(const json_t *row, const char *column, const char *const *allowed, struct error *err)
+static int check_one_of(const json_t *row, const char *column, const char *const *allowed, const char **field,
+                        struct error *err)
 {
+    *field = column;
     const char *text = text_of(row, column);
     char list[128] = "";
     for (int i = 0; allowed[i]; i++) {
@@ -103,8 +111,10 @@ static bool has_dotdot(const char *path)
 }
 
 /* Replaces a path by its absolute form without symbolic links; it must exist and be of that type. */
-static int make_absolute(json_t *row, const char *column, mode_t type, const char *what, struct error *err)
+static int make_absolute(json_t *row, const char *column, mode_t type, const char *what, const char **field,
+                         struct error *err)
 {
+    *field = column;
     const char *path = text_of(row, column);
     char resolved[PATH_MAX];
     struct stat st;
@@ -139,16 +149,31 @@ static int check_reference(const char *column, const char *reference, const stru
 
 /* --- databases --- */
 
-static int check_database(json_t *row, const struct settings *settings, struct error *err)
+/* What source_check complains of, by the type. */
+static const char *source_field(const struct source *source)
 {
-    int rc = check_range(row, "port", 1, 65535, err);
+    switch (source_kind(source)) {
+    case SOURCE_POSTGRESQL:
+        return "database_name";
+    case SOURCE_FILE:
+    case SOURCE_DIRECTORY:
+        return "source_path";
+    case SOURCE_COMMAND:
+        break;
+    }
+    return strcmp(source->db_type, "command") == 0 ? "source_argv" : "db_type";
+}
+
+static int check_database(json_t *row, const struct settings *settings, const char **field, struct error *err)
+{
+    int rc = check_range(row, "port", 1, 65535, field, err);
     if (rc)
         return rc;
     const char *type = text_of(row, "db_type");
     if (type && strcmp(type, "file") == 0 && text_of(row, "source_path"))
-        rc = make_absolute(row, "source_path", S_IFREG, "the source file", err);
+        rc = make_absolute(row, "source_path", S_IFREG, "the source file", field, err);
     else if (type && strcmp(type, "directory") == 0 && text_of(row, "source_path"))
-        rc = make_absolute(row, "source_path", S_IFDIR, "the source directory", err);
+        rc = make_absolute(row, "source_path", S_IFDIR, "the source directory", field, err);
     if (rc)
         return rc;
     if (type) { /* the older spellings differ in case only */
@@ -170,8 +195,12 @@ static int check_database(json_t *row, const struct settings *settings, struct e
         .source_path = text_of(row, "source_path"),
         .source_argv = text_of(row, "source_argv"),
     };
+    *field = source_field(&source);
     rc = source_check(&source, err);
-    return rc ? rc : check_reference("password_ref", source.password_ref, settings, err);
+    if (rc)
+        return rc;
+    *field = "password_ref";
+    return check_reference("password_ref", source.password_ref, settings, err);
 }
 
 /* --- destinations --- */
@@ -234,8 +263,9 @@ static int parse_shown_config(const char *text, json_t **ret_config, bool *ret_h
 
 /* *ret_hidden: a part of it is sealed, so *ret_config alone doesn't say whether it makes sense. */
 static int check_config(const json_t *row, const json_t *current, const struct settings *settings,
-                        json_t **ret_config, bool *ret_hidden, struct error *err)
+                        json_t **ret_config, bool *ret_hidden, const char **field, struct error *err)
 {
+    *field = "storage_config";
     json_t *config = NULL;
     bool hidden = false;
     const char *text = text_of(row, "storage_config");
@@ -248,8 +278,10 @@ static int check_config(const json_t *row, const json_t *current, const struct s
     const char *inside = text_of(config, "credentials_ref");
     const char *beside = text_of(row, "credentials_ref");
     rc = check_reference("storage_config: credentials_ref", inside, settings, err);
-    if (rc == 0)
+    if (rc == 0) {
+        *field = "credentials_ref";
         rc = check_reference("credentials_ref", beside, settings, err);
+    }
     if (rc) {
         json_decref(config);
         return rc;
@@ -260,7 +292,7 @@ static int check_config(const json_t *row, const json_t *current, const struct s
 }
 
 static int check_destination(json_t *row, const json_t *current, const json_t *changes,
-                             const struct settings *settings, struct error *err)
+                             const struct settings *settings, const char **field, struct error *err)
 {
     const struct storage_driver *driver;
     bool accept_disk = json_is_true(json_object_get(changes, "accept_disk"));
@@ -269,24 +301,30 @@ static int check_destination(json_t *row, const json_t *current, const json_t *c
     json_t *config = NULL;
     const char *type = text_of(row, "storage_type");
     struct error no_driver = {0}; /* told last: the rest may be wrong for every version */
+    *field = "storage_type";
     int rc = storage_driver_find(type ? type : "", &driver, &no_driver);
     if (rc == ERROR_UNSUPPORTED)
         rc = 0;
     else if (rc && err)
         *err = no_driver;
     if (rc == 0)
-        rc = check_range(row, "priority", 0, INT_MAX, err);
+        rc = check_range(row, "priority", 0, INT_MAX, field, err);
     if (rc == 0)
-        rc = check_range(row, "max_concurrent", 1, INT_MAX, err);
+        rc = check_range(row, "max_concurrent", 1, INT_MAX, field, err);
     if (rc == 0)
-        rc = check_range(row, "bandwidth_limit", 1, INT64_MAX, err);
-    if (rc == 0)
+        rc = check_range(row, "bandwidth_limit", 1, INT64_MAX, field, err);
+    if (rc == 0) {
+        *field = "queue";
         rc = catalog_check_queue(text_of(row, "queue"), err);
-    if (rc == 0)
+    }
+    if (rc == 0) {
+        *field = "path_template";
         rc = check_path_template(text_of(row, "path_template"), err);
+    }
     if (rc == 0)
-        rc = check_config(row, current, settings, &config, &hidden, err);
+        rc = check_config(row, current, settings, &config, &hidden, field, err);
     if (rc == 0 && no_driver.code) {
+        *field = "storage_type";
         json_decref(config);
         config = NULL;
         rc = no_driver.code;
@@ -299,16 +337,20 @@ static int check_destination(json_t *row, const json_t *current, const json_t *c
         current == NULL || differs(row, current, "base_path") || differs(row, current, "storage_type");
     if (driver->capabilities & STORAGE_CAP_LOCAL_PATH) {
         if (elsewhere || accept_disk)
-            rc = make_absolute(row, "base_path", S_IFDIR, "base path", err);
+            rc = make_absolute(row, "base_path", S_IFDIR, "base path", field, err);
     } else if (text_of(row, "base_path")) {
+        *field = "base_path";
         rc = error_set(err, ERROR_INPUT, false, "a destination of type %s has no base path", type);
     }
     struct storage_location location = {
         .storage_type = type, .base_path = text_of(row, "base_path"), .config = opened ? opened : config};
-    if (rc == 0 && (opened || !hidden)) /* what is kept sealed was checked when it was written */
+    if (rc == 0 && (opened || !hidden)) { /* what is kept sealed was checked when it was written */
+        *field = driver->capabilities & STORAGE_CAP_LOCAL_PATH ? "base_path" : "storage_config";
         rc = driver->check(&location, NULL, err);
+    }
     if (rc == 0 && (elsewhere || accept_disk)) {
         char *identity = NULL;
+        *field = "base_path";
         rc = driver->identify(&location, &identity, err);
         if (rc == 0)
             json_object_set_new(row, "disk_identity", identity ? json_string(identity) : json_null());
@@ -321,11 +363,11 @@ static int check_destination(json_t *row, const json_t *current, const json_t *c
 /* --- schedules --- */
 
 /* 0 = never by itself (manual). */
-static int next_run(const json_t *row, int64_t now_ms, int64_t *ret_ms, struct error *err)
+static int next_run(const json_t *row, int64_t now_ms, int64_t *ret_ms, const char **field, struct error *err)
 {
     struct schedule_rule rule;
     int rc = schedule_rule_load(text_of(row, "schedule_type"), text_of(row, "cron_expression"),
-                                text_of(row, "interval_value"), text_of(row, "timezone"), &rule, err);
+                                text_of(row, "interval_value"), text_of(row, "timezone"), &rule, field, err);
     if (rc)
         return rc;
     *ret_ms = schedule_rule_next(&rule, now_ms / 1000) * 1000;
@@ -333,20 +375,21 @@ static int next_run(const json_t *row, int64_t now_ms, int64_t *ret_ms, struct e
     return 0;
 }
 
-static int check_schedule(json_t *row, const json_t *current, int64_t now_ms, struct error *err)
+static int check_schedule(json_t *row, const json_t *current, int64_t now_ms, const char **field,
+                          struct error *err)
 {
     static const char *const types[] = {"cron", "interval", "manual", NULL};
     static const char *const misfires[] = {"skip", "once", "all", NULL};
     static const char *const orderings[] = {"parallel", "sequential", NULL};
-    int rc = check_one_of(row, "schedule_type", types, err);
+    int rc = check_one_of(row, "schedule_type", types, field, err);
     if (rc == 0)
-        rc = check_one_of(row, "misfire_policy", misfires, err);
+        rc = check_one_of(row, "misfire_policy", misfires, field, err);
     if (rc == 0)
-        rc = check_one_of(row, "ordering", orderings, err);
+        rc = check_one_of(row, "ordering", orderings, field, err);
     if (rc)
         return rc;
     int64_t next_ms = 0;
-    rc = next_run(row, now_ms, &next_ms, err);
+    rc = next_run(row, now_ms, &next_ms, field, err);
     if (rc)
         return rc;
     bool active = json_is_true(json_object_get(row, "is_active"));
@@ -384,6 +427,9 @@ static const struct column_default database_defaults[] = {{"name", NULL},
                                                           {"is_active", "true"},
                                                           {"group_id", NULL},
                                                           {0}};
+static const struct column_default assignment_defaults[] = {{"destination_id", NULL}, {"database_id", NULL},
+                                                            {"schedule_id", NULL},    {"priority", NULL},
+                                                            {"enabled", "true"},      {0}};
 static const struct column_default group_defaults[] = {{"name", NULL}, {"description", NULL}, {0}};
 static const struct column_default destination_defaults[] = {
     {"name", NULL},
@@ -440,6 +486,21 @@ static bool only_disables(const json_t *changes)
     return json_object_size(changes) == 1 && (json_is_false(enabled) || json_is_false(active));
 }
 
+/* Without a type, or with an unknown one, no path is looked at. */
+bool catalog_apply_blocks(enum catalog_kind kind, const json_t *current, const json_t *changes)
+{
+    const char *column = kind == CATALOG_DATABASE ? "db_type" : "storage_type";
+    const char *type = text_of(changes, column);
+    if ((kind != CATALOG_DATABASE && kind != CATALOG_DESTINATION) || (current && only_disables(changes)))
+        return false;
+    if (type == NULL)
+        type = text_of(current, column);
+    if (type == NULL)
+        return false;
+    return kind == CATALOG_DESTINATION ? strncmp(type, "local", 5) == 0
+                                       : strcasecmp(type, "file") == 0 || strcasecmp(type, "directory") == 0;
+}
+
 /* What is as it was isn't written again: current may be redacted, or older than the row is by now. */
 static void keep_changes(json_t *row, const json_t *current)
 {
@@ -458,29 +519,36 @@ static void keep_changes(json_t *row, const json_t *current)
 }
 
 int catalog_apply(enum catalog_kind kind, const json_t *current, const json_t *changes,
-                  const struct settings *settings, int64_t now_ms, json_t **ret_row, struct error *err)
+                  const struct settings *settings, int64_t now_ms, json_t **ret_row, const char **ret_field,
+                  struct error *err)
 {
     static const struct column_default *const defaults[] = {[CATALOG_DATABASE] = database_defaults,
                                                             [CATALOG_DESTINATION] = destination_defaults,
                                                             [CATALOG_SCHEDULE] = schedule_defaults,
-                                                            [CATALOG_GROUP] = group_defaults};
+                                                            [CATALOG_GROUP] = group_defaults,
+                                                            [CATALOG_ASSIGNMENT] = assignment_defaults};
+    const char *wrong = NULL, **field = ret_field ? ret_field : &wrong;
+    *field = NULL;
     json_t *row = overlay(defaults[kind], current, changes);
     if (row == NULL)
         return out_of_memory(err);
     int rc = 0;
     /* an older row keeps a name that would not be accepted now */
-    if (current == NULL || differs(row, current, "name"))
-        rc = check_name(catalog_kind_name(kind), text_of(row, "name"), err);
+    if (kind != CATALOG_ASSIGNMENT && (current == NULL || differs(row, current, "name")))
+        rc = check_name(catalog_kind_name(kind), text_of(row, "name"), field, err);
     if (rc == 0 && !(current && only_disables(changes))) {
         switch (kind) {
         case CATALOG_DATABASE:
-            rc = check_database(row, settings, err);
+            rc = check_database(row, settings, field, err);
             break;
         case CATALOG_DESTINATION:
-            rc = check_destination(row, current, changes, settings, err);
+            rc = check_destination(row, current, changes, settings, field, err);
             break;
         case CATALOG_SCHEDULE:
-            rc = check_schedule(row, current, now_ms, err);
+            rc = check_schedule(row, current, now_ms, field, err);
+            break;
+        case CATALOG_ASSIGNMENT:
+            rc = check_range(row, "priority", 0, INT_MAX, field, err);
             break;
         case CATALOG_GROUP:
             break;

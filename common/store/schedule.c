@@ -17,7 +17,8 @@ static int parse_interval(const char *value, struct cron *ret_cron, struct error
 }
 
 int schedule_rule_load(const char *schedule_type, const char *cron_expression, const char *interval_value,
-                       const char *timezone, struct schedule_rule *ret_rule, struct error *err)
+                       const char *timezone, struct schedule_rule *ret_rule, const char **ret_field,
+                       struct error *err)
 {
     struct schedule_rule rule = {0};
     const char *type = schedule_type ? schedule_type : "";
@@ -26,19 +27,27 @@ int schedule_rule_load(const char *schedule_type, const char *cron_expression, c
         *ret_rule = (struct schedule_rule){.manual = true};
         return 0;
     }
-    if (strcmp(type, "interval") == 0)
+    const char *wrong = "schedule_type";
+    if (strcmp(type, "interval") == 0) {
+        wrong = "interval_value";
         rc = parse_interval(interval_value, &rule.cron, err);
-    else if (strcmp(type, "cron") != 0)
+    } else if (strcmp(type, "cron") != 0) {
         rc =
             error_set(err, ERROR_INPUT, false, "schedule type '%.60s' is not cron, interval or manual", type);
-    else if (cron_expression == NULL)
-        rc = error_set(err, ERROR_INPUT, false, "a schedule of type cron needs a cron expression");
-    else
-        rc = cron_parse(cron_expression, &rule.cron, err);
-    if (rc == 0)
+    } else {
+        wrong = "cron_expression";
+        rc = cron_expression
+                 ? cron_parse(cron_expression, &rule.cron, err)
+                 : error_set(err, ERROR_INPUT, false, "a schedule of type cron needs a cron expression");
+    }
+    if (rc == 0) {
+        wrong = "timezone";
         rc = timezone_load(timezone ? timezone : "UTC", &rule.zone, err);
+    }
     if (rc == 0)
         *ret_rule = rule;
+    else if (ret_field)
+        *ret_field = wrong;
     return rc;
 }
 

@@ -19,11 +19,13 @@ struct schedule_rule {
 
 /*
  * From the row's schedule_type (cron, interval, manual), cron_expression, interval_value (hourly, daily,
- * weekly, monthly) and timezone; each may be NULL. ERROR_INPUT names the thing and the way out. Blocking: one
- * small file. Free it with schedule_rule_deinit.
+ * weekly, monthly) and timezone; each may be NULL. ERROR_INPUT names the thing and the way out, and
+ * *ret_field (ret_field may be NULL) is which of them it is, a literal. Blocking: one small file. Free it
+ * with schedule_rule_deinit.
  */
 int schedule_rule_load(const char *schedule_type, const char *cron_expression, const char *interval_value,
-                       const char *timezone, struct schedule_rule *ret_rule, struct error *err);
+                       const char *timezone, struct schedule_rule *ret_rule, const char **ret_field,
+                       struct error *err);
 void schedule_rule_deinit(struct schedule_rule *rule);
 
 /* The first instant after `after`; 0 for a manual one. For a new schedule's next_run_at. */

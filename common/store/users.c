@@ -247,3 +247,21 @@ int user_add_logged_in(struct pg_request *request, int64_t id, const char *old_h
                " ON CONFLICT (user_id) DO UPDATE SET hashed_password = excluded.hashed_password",
                3, values);
 }
+
+int user_add_own_password(struct pg_request *request, int64_t id, const char *old_hash, const char *new_hash,
+                          int64_t session_id, const char *session_secret_hash)
+{
+    char user[24], session[24];
+    snprintf(user, sizeof user, "%lld", (long long)id);
+    snprintf(session, sizeof session, "%lld", (long long)session_id);
+    return add(
+        request,
+        "WITH changed AS (UPDATE users SET hashed_password = $3::text, updated_at = now()"
+        "  WHERE id = $1::bigint AND hashed_password = $2::text AND is_active IS TRUE RETURNING id),"
+        " forgotten AS (DELETE FROM legacy_passwords WHERE user_id IN (SELECT id FROM changed)),"
+        " ended AS (DELETE FROM sessions WHERE user_id IN (SELECT id FROM changed) AND id <> $4::bigint),"
+        " renewed AS (UPDATE sessions SET secret_hash = $5::text"
+        "  WHERE id = $4::bigint AND user_id IN (SELECT id FROM changed))"
+        " SELECT id FROM changed",
+        5, (const char *const[]){user, old_hash, new_hash, session, session_secret_hash});
+}

@@ -51,3 +51,11 @@ int user_add_login(struct pg_request *request, const char *username);
 /* Records the login; new_hash (may be NULL) replaces old_hash where that still stands, and the older system's
  * is kept for the way back. Two statements. */
 int user_add_logged_in(struct pg_request *request, int64_t id, const char *old_hash, const char *new_hash);
+
+/*
+ * Somebody gives themselves another password, having proved the old one: new_hash replaces old_hash where
+ * that still stands and the user is active. Their other sessions end, and the one with session_id goes on
+ * under session_secret_hash. One statement; a row, or none: changed meanwhile.
+ */
+int user_add_own_password(struct pg_request *request, int64_t id, const char *old_hash, const char *new_hash,
+                          int64_t session_id, const char *session_secret_hash);

@@ -191,6 +191,7 @@ def test_query(server):
     assert "true or false" in errors("size=1&chunked=yes")["chunked"] and "twice" in errors("size=1&size=1")["size"]
     assert set(errors("size=%ff")) == set(errors("size=%00")) == set(errors("size=%")) == set(errors("size=%4")) == {"size"}
     assert set(errors("%00=1")) == {"?"} and errors("&".join(f"x{i}" for i in range(65)))
+    assert errors("&".join(f"p{i}=1" for i in range(500))) and errors("&".join(["a"] * 2000))
 
 
 # -- answers

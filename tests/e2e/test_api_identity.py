@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from harness.api import ApiServer, make_token
+from harness.api import ApiServer, Session, make_token
 
 PASSWORD = "correct horse battery"
 
@@ -48,7 +48,7 @@ def some_body(method, path):
 
 
 def test_nothing_but_health_and_login_without_identity(bm, api):
-    open_to_all = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/api/login"), ("GET", "/metrics"), ("GET", "/openapi.json")}
+    open_to_all = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/api/login"), ("GET", "/metrics"), ("GET", "/openapi.json"), ("GET", "/")}
     for method, path, role in routes(bm):
         if role == "NONE":
             assert (method, path) in open_to_all or path.startswith("/docs"), (method, path)
@@ -87,7 +87,7 @@ def test_a_viewer_reads_and_changes_nothing(bm, api):
     bodies = {"/api/users": {"username": "x", "role": "admin", "password": PASSWORD}, "/api/tokens": {"name": "x", "role": "viewer"},
               "/api/groups": {"name": "x"}}  # fmt: skip
     for method, path, role in routes(bm):
-        if method != "GET" and role != "NONE" and "logout" not in path:
+        if method != "GET" and role not in ("NONE", "VIEWER"):  # their own session and password are theirs
             refused(session.ask(method, path, bodies.get(path, {"name": "x"}) if some_body(method, path) is not None else None), 403)
     assert bm.query(everything) == before
 
@@ -261,6 +261,85 @@ def test_rate_limit(bm, api):
         api.log_in(f"x{i}", "wrong password", expect=401)
     api.log_in("carla", "wrong password", expect=429)
     assert bm.value("SELECT count(*) FROM audit_log WHERE action = 'login'") == 1
+
+
+# -- one's own password
+
+
+def test_own_password(bm, api):
+    user = add_user(bm, "anna", "operator")
+    here, elsewhere = api.log_in("anna", PASSWORD), api.log_in("anna", PASSWORD)
+    script = here.ask("POST", "/api/tokens", {"name": "script", "role": "viewer"}).json["token"]
+    bm.query("INSERT INTO legacy_passwords VALUES (%s, '$2b$04$old')", user)
+    new = "another long one"
+    answer = here.ask("PATCH", "/api/me", {"current_password": PASSWORD, "new_password": new})
+    assert answer.status == 200
+    again = Session(api, answer)
+    assert again.cookie != here.cookie and again.csrf != here.csrf
+    assert answer.json == {**here.facts, "csrf_token": again.csrf} == again.ask("GET", "/api/me").json
+    assert {"HttpOnly", "SameSite=Lax", "Path=/"} < set(again.set_cookie.split("; "))
+    for ended in (here, elsewhere):
+        refused(ended.ask("GET", "/api/me"), 401)  # at once
+    assert api.ask("GET", "/api/me", token=script).status == 200  # tokens have ends of their own
+    assert bm.value("SELECT count(*) FROM sessions") == 1 and bm.value("SELECT count(*) FROM legacy_passwords") == 0
+    api.log_in("anna", PASSWORD, expect=401)
+    api.log_in("anna", new)
+    row = bm.query("SELECT * FROM audit_log WHERE action = 'update' AND object_kind = 'user'")[0]
+    assert (row["username"], row["object_id"], row["changes"]) == ("anna", user, {"hashed_password": {"old": "***", "new": "***"}})
+    assert PASSWORD not in api.process.log() and new not in api.process.log()
+
+
+def test_own_password_refused(bm, api):
+    add_user(bm, "anna")
+    session = api.log_in("anna", PASSWORD)
+    hash = bm.value("SELECT hashed_password FROM users WHERE username = 'anna'")
+
+    def change(status, *words, body=None, **fields):
+        body = body or {"current_password": PASSWORD, "new_password": "another long one", **fields}
+        text = refused(session.ask("PATCH", "/api/me", body), status, *words)
+        assert PASSWORD not in text and "another" not in text
+
+    change(422, "current_password", "not your password", current_password="wrong password")
+    for bad in ("short", "x" * 257, "control\u0001character", PASSWORD, 1, None):
+        change(422, "new_password", new_password=bad)
+    change(422, "current_password", "new_password", body={"password": "another long one"})
+    change(422, "username", username="bruno")
+    refused(session.ask("PATCH", "/api/me", {"current_password": PASSWORD, "new_password": "another long one"}, {"X-CSRF-Token": None}), 403)
+    mine = make_token(bm, "admin", created_by=bm.value("SELECT id FROM users WHERE username = 'anna'"))
+    for token in (mine, make_token(bm)):
+        refused(api.ask("PATCH", "/api/me", {"current_password": PASSWORD, "new_password": "another long one"}, token), 403, "token")
+    assert bm.value("SELECT hashed_password FROM users WHERE username = 'anna'") == hash
+    assert session.ask("GET", "/api/me").status == 200
+
+
+def test_own_password_is_not_guessed_with_a_cookie(bm, api):
+    """Tries count as those of logins, together with them."""
+    add_user(bm, "anna")
+    session = api.log_in("anna", PASSWORD)
+    body = {"current_password": "wrong password", "new_password": "another long one"}
+    for _ in range(3):
+        refused(session.ask("PATCH", "/api/me", body), 422)
+    for _ in range(2):
+        api.log_in("anna", "wrong password", expect=401)
+    answer = session.ask("PATCH", "/api/me", {**body, "current_password": PASSWORD})  # the right one too
+    refused(answer, 429)
+    assert 0 < int(answer.headers["Retry-After"]) <= 300
+    api.log_in("anna", PASSWORD, expect=429)
+
+
+def test_own_password_loses_against_a_change_meanwhile(bm, api):
+    """An admin gives another password while the old one is being compared: the admin's stays."""
+    add_user(bm, "anna")
+    session = api.log_in("anna", PASSWORD)
+    changed = "$7$ of the admin"
+    bm.query("CREATE FUNCTION meanwhile() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$")
+    bm.query("CREATE TRIGGER meanwhile BEFORE UPDATE OF hashed_password ON users FOR EACH ROW EXECUTE FUNCTION meanwhile()")
+    refused(session.ask("PATCH", "/api/me", {"current_password": PASSWORD, "new_password": "another long one"}), 409, "meanwhile")
+    assert session.ask("GET", "/api/me").status == 200
+    bm.query("DROP TRIGGER meanwhile ON users")
+    bm.query("UPDATE users SET hashed_password = %s WHERE username = 'anna'", changed)
+    refused(session.ask("PATCH", "/api/me", {"current_password": PASSWORD, "new_password": "another long one"}), 422, "current_password")
+    assert bm.value("SELECT hashed_password FROM users WHERE username = 'anna'") == changed
 
 
 # -- tokens

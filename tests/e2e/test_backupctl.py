@@ -33,9 +33,8 @@ def snapshot(bm):
 def test_help_everywhere(bm):
     text = bm.ctl("--help").stdout
     assert "BM_DATABASE_URL" in text
-    assert not re.search(r"^  (user|token) ", text, re.M)
-    commands = re.findall(r"^  ((?:database|destination|schedule|backup|queue|migrate) \S+|status|doctor) ", text, re.M)
-    assert "database add" in commands and "backup run" in commands
+    commands = re.findall(r"^  ([a-z]+(?: [a-z-]+)?) (?:[A-Z ]*) {2}", text, re.M)
+    assert {"database add", "backup run", "user add", "token create", "secret rotate", "status", "doctor"} <= set(commands)
     for words in commands:
         assert "Usage: backupctl " + words in bm.ctl(*words.split(), "--help").stdout
     for group in {words.split()[0] for words in commands if " " in words}:

@@ -1,10 +1,12 @@
 """deploy/quickstart in a folder whose name is everything a script dislikes: first run, second run, --down."""
 
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
+import urllib.request
 
 import pytest
 
@@ -48,9 +50,23 @@ def processes_of(folder):
     return found
 
 
+def ask_api(folder, told):
+    """The page that it tells of is there, and its admin may log in; gives the address."""
+    url = re.search(r"(http://127\.0\.0\.1:\d+)/docs ", told).group(1)
+    with urllib.request.urlopen(f"{url}/docs", timeout=60) as page:
+        assert b"swagger-ui" in page.read()
+    with open(os.path.join(folder, "secrets", "admin-password")) as f:
+        login = json.dumps({"username": "admin", "password": f.read()}).encode()
+    request = urllib.request.Request(f"{url}/api/login", login, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert json.load(answer)["role"] == "admin"
+    return url
+
+
 def test_twice_and_down(folder, wait_for):
     code, told = quickstart("--dir", folder, "--size", "3")
     assert code == 0, told
+    url = ask_api(folder, told)
     assert len(re.findall(r"completed", told)) >= 2, told
     assert len(set(re.findall(r"[0-9a-f]{64}|\b[0-9a-f]{12}\b", told))) >= 1, told
     restore = re.search(r"gunzip -c (.*) \| psql -q .*-d (\w+)", told)
@@ -65,8 +81,10 @@ def test_twice_and_down(folder, wait_for):
     wait_for(lambda: not [command for command in processes_of(folder) if "backup-worker" in command])
     code, told = quickstart("--dir", folder, "--size", "3")
     assert code == 0 and "No such file" not in told, told
-    worker = [command for command in processes_of(folder) if "backup-worker" in command]
-    assert len(worker) == 1, worker
+    for program in ("backup-worker", "backup-api"):
+        running = [command for command in processes_of(folder) if program in command]
+        assert len(running) == 1, running
+    assert ask_api(folder, told) == url
 
     code, told = quickstart("--dir", folder, "--down")
     assert code == 0, told

@@ -1,10 +1,13 @@
 """A running backup-api, and the ways to ask it: as nobody, with a token, or with a session's cookie."""
 
+import gzip
 import hashlib
 import http.client
 import json
 import secrets
 import socket
+
+from harness.contract import contract_of
 
 
 def make_token(system, role="admin", **columns):
@@ -24,7 +27,8 @@ class Answer:
         self.headers = answer.headers
         self.bytes = answer.read()
         is_json = "json" in answer.headers.get("Content-Type", "")
-        self.json = json.loads(self.bytes) if is_json and self.bytes else None
+        packed = self.bytes and answer.headers.get("Content-Encoding") == "gzip"
+        self.json = json.loads(gzip.decompress(self.bytes) if packed else self.bytes) if is_json and self.bytes else None
 
     def __repr__(self):
         return f"{self.status} {self.headers.items()} {self.bytes[:2000]}"
@@ -37,18 +41,24 @@ class ApiServer:
         self.address = self.process.wait_log(r"listening on (\S+)").group(1)
         host, port = self.address.rsplit(":", 1)
         self.socket_address = (host, int(port))
+        self.contract = contract_of(self._send("GET", "/openapi.json", None, {}, 60).bytes)
 
     def ask(self, method, path, body=None, token=None, headers=None, bound=60):
-        """body: anything that JSON can say, or bytes."""
+        """body: anything that JSON can say, or bytes. The answer is held against /openapi.json."""
         sent = dict(headers or {})
         if token:
             sent["Authorization"] = f"Bearer {token}"
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         if data is not None:
             sent.setdefault("Content-Type", "application/json")
+        answer = self._send(method, path, data, sent, bound)
+        self.contract.check(method, path, data, answer)
+        return answer
+
+    def _send(self, method, path, data, headers, bound):
         connection = http.client.HTTPConnection(*self.socket_address, timeout=bound)
         try:
-            connection.request(method, path, data, sent)
+            connection.request(method, path, data, headers)
             return Answer(connection.getresponse())
         finally:
             connection.close()

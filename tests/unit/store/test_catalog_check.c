@@ -25,7 +25,7 @@ static int apply(enum catalog_kind kind, const char *current, const char *json, 
     json_t *before = current ? json_loads(current, 0, NULL) : NULL;
     assert_non_null(changes);
     *err = (struct error){0};
-    int rc = catalog_apply(kind, before, changes, &settings, now_ms, ret, err);
+    int rc = catalog_apply(kind, before, changes, &settings, now_ms, ret, NULL, err);
     json_decref(changes);
     json_decref(before);
     return rc;
@@ -44,7 +44,7 @@ static void test_names(void **state)
         json_t *row = NULL;
         json_t *changes = json_pack("{s:s, s:s, s:s}", "name", cases[i].name, "db_type", "command",
                                     "source_argv", "[\"true\"]");
-        assert_int_equal(catalog_apply(CATALOG_DATABASE, NULL, changes, &settings, now_ms, &row, &err),
+        assert_int_equal(catalog_apply(CATALOG_DATABASE, NULL, changes, &settings, now_ms, &row, NULL, &err),
                          cases[i].rc);
         json_decref(changes);
         json_decref(row);
@@ -77,7 +77,7 @@ static void test_path_templates(void **state)
         json_t *row = NULL;
         json_t *changes = json_pack("{s:s, s:s, s:s, s:s}", "name", "d", "storage_type", "local", "base_path",
                                     dir, "path_template", cases[i].template);
-        int rc = catalog_apply(CATALOG_DESTINATION, NULL, changes, &settings, now_ms, &row, &err);
+        int rc = catalog_apply(CATALOG_DESTINATION, NULL, changes, &settings, now_ms, &row, NULL, &err);
         if (rc != cases[i].rc)
             fail_msg("%s: %d, %s", cases[i].template, rc, err.message);
         json_decref(changes);

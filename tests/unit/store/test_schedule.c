@@ -174,7 +174,7 @@ static void plans(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct schedule_rule rule;
         struct error err = {0};
-        if (schedule_rule_load("cron", cases[i].cron, NULL, "UTC", &rule, &err))
+        if (schedule_rule_load("cron", cases[i].cron, NULL, "UTC", &rule, NULL, &err))
             fail_msg("%s", err.message);
         struct schedule_policy policy = {cases[i].misfire, 300, cases[i].cap};
         int64_t fires[4], next = 0;
@@ -207,8 +207,8 @@ static void intervals_follow_the_zone(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct schedule_rule rule;
-        assert_int_equal(schedule_rule_load("interval", NULL, cases[i].interval, cases[i].zone, &rule, NULL),
-                         0);
+        assert_int_equal(
+            schedule_rule_load("interval", NULL, cases[i].interval, cases[i].zone, &rule, NULL, NULL), 0);
         assert_int_equal(schedule_rule_next(&rule, at(cases[i].after)), at(cases[i].next));
         schedule_rule_deinit(&rule);
     }
@@ -218,7 +218,7 @@ static void manual_never_fires(void **state)
 {
     (void)state;
     struct schedule_rule rule;
-    assert_int_equal(schedule_rule_load("manual", NULL, NULL, NULL, &rule, NULL), 0);
+    assert_int_equal(schedule_rule_load("manual", NULL, NULL, NULL, &rule, NULL, NULL), 0);
     int64_t fires[1], next = 7;
     struct schedule_policy policy = {SCHEDULE_ALL, 300, 1};
     assert_int_equal(schedule_plan(&rule, &policy, 5, 10, fires, &next), 0);
@@ -243,9 +243,9 @@ static void bad_rows_are_named(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct schedule_rule rule;
         struct error err = {0};
-        assert_int_equal(
-            schedule_rule_load(cases[i].type, cases[i].cron, cases[i].interval, cases[i].zone, &rule, &err),
-            ERROR_INPUT);
+        assert_int_equal(schedule_rule_load(cases[i].type, cases[i].cron, cases[i].interval, cases[i].zone,
+                                            &rule, NULL, &err),
+                         ERROR_INPUT);
         if (!strstr(err.message, cases[i].word))
             fail_msg("%s", err.message);
     }
