@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import termios
+import types
 import urllib.error
 import urllib.request
 
@@ -16,6 +17,7 @@ import pytest
 
 from harness.api import make_token
 from harness.backup_rows import add_database
+from harness.contract import contract_of
 from harness.system import System
 
 
@@ -30,6 +32,8 @@ class Api:
         if not self.address.startswith("unix:"):
             host, port = self.address.rsplit(":", 1)
             self.socket_address = (host, int(port))
+            with urllib.request.urlopen(f"http://{self.address}/openapi.json", timeout=60) as document:
+                self.contract = contract_of(document.read())
 
     def request(self, path, method="GET", data=None, headers=None):
         """(status, parsed JSON or None, headers)"""
@@ -41,7 +45,9 @@ class Api:
         except urllib.error.HTTPError as e:
             status, body, fields = e.code, e.read(), e.headers
         assert fields["Content-Type"] == ("application/json" if status < 400 else "application/problem+json")
-        return status, json.loads(body) if body else None, fields
+        value = json.loads(body) if body else None
+        self.contract.check(method, path, data, types.SimpleNamespace(status=status, headers=fields, bytes=body, json=value))
+        return status, value, fields
 
     def get(self, path, expect=200):
         status, body, _ = self.request(path)
