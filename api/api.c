@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "keys.h"
 #include "login.h"
+#include "loop/end_signals.h"
 
 /* Looks at files. The pool's other threads (main.c) are for host names and the like. */
 #define FILE_CHECK_MS 3000
@@ -26,6 +27,7 @@
 /* Of a store, times the tries of a call: a person waits. */
 #define STORE_STALL_MS 10000
 #define GRACE_MS 5000
+#define OPERATIONS_GRACE_MS 3000 /* behind that */
 #define LAST_RESORT_MS 10000
 
 static void on_redis_state(void *data, bool connected, const struct error *why_not)
@@ -44,6 +46,7 @@ static void on_last_resort(uv_timer_t *timer)
 
 static void release(struct api *api)
 {
+    operations_free(api->operations);
     events_close(api->events);
     relays_close(api->relays);
     pg_client_close(api->pg, NULL, NULL);
@@ -53,6 +56,7 @@ static void release(struct api *api)
     password_checks_free(api->passwords);
     applies_free(api->applies);
     file_checks_free(api->files);
+    downloads_end(api);
     docs_close(api->docs);
     http_server_free(api->http);
     docs_free(api->docs);
@@ -65,6 +69,7 @@ static void release(struct api *api)
     api->probe = NULL;
     api->redis = NULL;
     api->access = NULL;
+    api->operations = NULL;
     api->applies = NULL;
     api->files = NULL;
     api->passwords = NULL;
@@ -77,10 +82,15 @@ static void release(struct api *api)
     cors_deinit(&api->cors);
 }
 
+static void on_stopped(void *data)
+{
+    release(data);
+}
+
 static void on_idle(void *data)
 {
     struct router *router = data;
-    release(router->api);
+    operations_drain(router->api->operations, OPERATIONS_GRACE_MS, on_stopped, router->api);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -92,6 +102,7 @@ static void on_signal(uv_signal_t *handle, int number)
     log_info("signal %d: ending", number);
     uv_timer_start(&api->last_resort, on_last_resort, LAST_RESORT_MS, 0);
     uv_unref((uv_handle_t *)&api->last_resort);
+    operations_stop(api->operations);
     http_server_drain(api->http, GRACE_MS, on_idle);
     api->listening.fd = -1;
 }
@@ -178,41 +189,19 @@ static int watch_files(struct api *api, struct error *err)
     return file_checks_new(api->loop, &options, &api->files, err);
 }
 
-static void ending_signals(sigset_t *ret_set)
-{
-    sigemptyset(ret_set);
-    sigaddset(ret_set, SIGTERM);
-    sigaddset(ret_set, SIGINT);
-}
-
-static void do_nothing(uv_work_t *work)
-{
-    (void)work;
-}
-
-/* The pool's threads begin with its first work and inherit what is blocked then: signals are the loop's
- * thread's business, or close_handles could not hold them off. */
-static void start_threads(struct api *api)
-{
-    sigset_t set, before;
-    ending_signals(&set);
-    pthread_sigmask(SIG_BLOCK, &set, &before);
-    uv_queue_work(api->loop, &api->first_work, do_nothing, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
 int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, struct error *err)
 {
     *api = (struct api){.loop = loop, .settings = settings, .listening = {.fd = -1}};
-    start_threads(api);
     find_legacy_base(api);
     int rc = cors_init(settings->cors_origins, &api->cors, err);
     if (rc == 0)
         rc = connect_clients(api, err);
     if (rc == 0)
-        rc = relays_new(api, &api->relays, err);
-    if (rc == 0)
         rc = reach_stores(api, err);
+    if (rc == 0)
+        rc = operations_new(api, &api->operations, err);
+    if (rc == 0)
+        rc = relays_new(api, &api->relays, err);
     if (rc == 0)
         rc = prepare_identity(api, err);
     if (rc == 0)
@@ -241,6 +230,7 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
     api->terminate.data = api->interrupt.data = api;
     uv_signal_start(&api->terminate, on_signal, SIGTERM);
     uv_signal_start(&api->interrupt, on_signal, SIGINT);
+    end_signals_hold();
     /* Not referenced: they stay to the very end, so that an impatient second signal does not kill. */
     uv_unref((uv_handle_t *)&api->terminate);
     uv_unref((uv_handle_t *)&api->interrupt);
@@ -248,16 +238,10 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
     return 0;
 }
 
-/* libuv restores the default action, which kills: blocked while that is so, ignored from then on. */
 static void close_handles(struct api *api)
 {
-    sigset_t set;
-    ending_signals(&set);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
     uv_close((uv_handle_t *)&api->terminate, NULL);
     uv_close((uv_handle_t *)&api->interrupt, NULL);
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGINT, SIG_IGN);
     uv_close((uv_handle_t *)&api->last_resort, NULL);
     keys_stop(api);
 }

@@ -8,8 +8,9 @@
 #include "base/core_dump.h"
 #include "base/log.h"
 
-/* Looks at files run in libuv's thread pool; a dead mount may hold several of its threads. */
-#define THREADS "32"
+/* Looks at files (24 at once), downloads from disks (32) and operations (4) run in libuv's thread pool; a
+ * dead mount may hold many of its threads, and others still need some: host names, compression, passwords. */
+#define THREADS "72"
 
 static void usage(FILE *out)
 {
@@ -20,12 +21,14 @@ static void usage(FILE *out)
         "Usage: backup-api [--SETTING VALUE ...]\n"
         "       backup-api --help | --version\n"
         "\n"
+        "  GET /docs                                   a page to read the whole API and to try it\n"
+        "  GET /openapi.json                           what it reads\n"
         "  GET /api/databases/{id}/details[?limit=N]   the latest backups and all their copies\n"
         "  POST /api/login, /api/logout, GET /api/me   people: a session's cookie\n"
         "  GET /healthz                                this process lives\n"
         "  GET /readyz                                 PostgreSQL and Redis answer (503 when not)\n"
         "\n"
-        "Everything but the health checks wants to know who asks: a session, or Authorization: Bearer TOKEN.\n"
+        "Everything under /api but the login wants to know who asks: a session, or Authorization: Bearer TOKEN.\n"
         "The first admin comes from `backupctl user add NAME --role admin`, tokens from `backupctl token create`.\n"
         "BM_LISTEN (HOST:PORT, [IPV6]:PORT or unix:/PATH) is on loopback unless you say otherwise: others should\n"
         "come through a reverse proxy with TLS (BM_TRUSTED_PROXIES names it).\n"

@@ -5,7 +5,6 @@ import fcntl
 import json
 import os
 import re
-import signal
 import socket
 import struct
 import subprocess
@@ -282,19 +281,6 @@ def test_postgresql_killed_and_restarted(programs, own_postgres, redis, tmp, env
         api.process.terminate()
     finally:
         system.close()
-
-
-def test_signals_are_one_threads_business(api):
-    """Else the last moment, when libuv has given a signal back to the system, would kill."""
-    tasks = f"/proc/{api.process.popen.pid}/task"
-    assert len(os.listdir(tasks)) > 30  # the pool has begun
-    taking = []
-    for thread in os.listdir(tasks):
-        with open(f"{tasks}/{thread}/status") as f:
-            blocked = int(re.search(r"SigBlk:\s*(\S+)", f.read()).group(1), 16)
-        if not all(blocked & (1 << (number - 1)) for number in (signal.SIGTERM, signal.SIGINT)):
-            taking.append(int(thread))
-    assert taking == [api.process.popen.pid]
 
 
 def test_impatient_end(bm, api):
