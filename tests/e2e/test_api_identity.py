@@ -509,6 +509,16 @@ def test_audit(bm, api):
     refused(session.ask("GET", "/api/audit?limit=0"), 400)
 
 
+def test_settings_that_are_no_json(bm):
+    """Whatever somebody wrote into storage_config: the log takes note of it, and the change is made."""
+    bm.query("INSERT INTO destinations (name, storage_type) VALUES ('d', 's3')")
+    written = ["", "x", "[1]", '"text"', '{"bucket": "b"}', '{"bucket": "c"}', None]
+    for config in written:
+        bm.query("UPDATE destinations SET storage_config = %s", config)
+    changes = [r["changes"]["storage_config"] for r in bm.query("SELECT changes FROM audit_log WHERE action = 'update' ORDER BY id")]
+    assert len(changes) == len(written) and changes[-2]["members"] == ["bucket"] and changes[-2]["new"] == "***"
+
+
 def test_no_secret_leaves(bm, api):
     """Neither answers nor logs nor the audit log hold a password, a hash, a cookie or a token."""
     admin = make_token(bm)

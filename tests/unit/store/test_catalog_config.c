@@ -99,6 +99,14 @@ static void test_sealed(void **state)
     assert_null(strstr(stored(more), "hunter2"));
     assert_string_equal(opened(more, "password"), "hunter2");
     assert_string_equal(opened(more, "token"), "hunter2-2");
+
+    /* one of them anew */
+    json_t *anew = settle("{\"sealed\": \"***\", \"token\": \"hunter2-3\"}", true, stored(more), &err);
+    assert_non_null(anew);
+    assert_string_equal(opened(anew, "password"), "hunter2");
+    assert_string_equal(opened(anew, "token"), "hunter2-3");
+    assert_null(settle("{\"sealed\": \"***\", \"token\": \"hunter2\"}", false, stored(more), &err));
+    secret_json_free(anew);
     secret_json_free(more);
     secret_json_free(kept);
     secret_json_free(first);
