@@ -342,10 +342,17 @@ def test_a_dead_mount(bm, api):
         mount.hang()
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             late = pool.submit(api.get, f"/api/backups/{backup}/copies/{copy}/download", 503)
+            late_checks = [api.post(f"/api/backups/{backup}/verify") for _ in range(2)]
             for _ in range(20):
                 assert api.get(good.path).bytes == b"good"
+                assert operation(api, api.post(f"/api/backups/{good.id}/verify"))["result"]["ok"]
             assert "has not answered for 30 s" in late.result().json["detail"]
         assert "does not answer" in api.get(f"/api/backups/{backup}/download", 503).json["detail"]  # at once
+        for check in late_checks:
+            found = operation(api, check)
+            assert found["state"] == "failed" and "has not answered for 30 s" in found["error_message"]
+        found = operation(api, api.post(f"/api/backups/{backup}/verify"))  # at once, too
+        assert found["result"]["copies"][0]["verification_result"] == "unreachable: its disk does not answer"
         mount.answer()
         path = f"/api/backups/{backup}/download"
         wait_for(lambda: b"does not answer" not in api.ask("GET", path, token=api.tokens["operator"]).bytes)

@@ -70,13 +70,15 @@ class Planted:
             f.write(CONTENT)
         facts = {"file_size": len(CONTENT), "checksum": hashlib.sha256(CONTENT).hexdigest(), "base_path": self.base}
         self.backup = add_backup(bm, self.database, "planted_20251102_080000", schedule_id=self.schedule)
-        self.copy = add_copy(bm, self.backup, "local", "whole.gz", destination_id=self.destination, **facts)
+        self.copy = add_copy(bm, self.backup, "local", "whole.gz", **facts)
         self.copies = [
             self.copy,
             add_copy(bm, self.backup, "s3", "k", status="failed", priority=1, destination_id=self.store,
                      storage_config=self.config("copy's"), resume_state=self.secret("resume_state"), error_message="gone"),
         ]  # fmt: skip
         add_backup(bm, self.database, "older_20241102_080000", origin="migrated")
+        bm.query("INSERT INTO operations (kind, destination_id, object_name, owner, lease_until) VALUES ('test', %s, 'disk', 'x', now())",
+                 self.destination)  # fmt: skip
 
     def _people(self):
         bm = self.bm
