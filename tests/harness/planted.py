@@ -19,7 +19,7 @@ class Planted:
     def __init__(self, bm):
         self.bm = bm
         self.secrets = {}  # where it stands -> what nobody may see
-        self.references = {}  # what admins alone may see: where secrets live
+        self.references = {}  # what admins alone may see: where secrets live, and command lines
         self._catalog()
         self._history()
         self._people()
@@ -49,7 +49,7 @@ class Planted:
         self.database = add_database(
             bm, "planted", group_id=self.group, password_encrypted=self.secret("password_encrypted"),
             connection_options=f'{{"sslpassword": "{self.secret("connection_options")}"}}',
-            source_argv=f'["dump", "--password={self.secret("source_argv")}"]', password_ref=self.reference("password_ref"),
+            source_argv=f'["dump", "--with={self.reference("source_argv")}"]', password_ref=self.reference("password_ref"),
         )  # fmt: skip
         self.schedule = add_schedule(bm, self.database, "nightly")
         self.base = bm.directory("planted")
