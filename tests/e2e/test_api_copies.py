@@ -536,6 +536,19 @@ def test_verify_and_delete_at_a_store(bm, api, store):
     assert store.fake.objects() == {} and bm.value("SELECT count(*) FROM backups") == 0
 
 
+def test_delete_forgets_no_row_that_was_taken_meanwhile(bm, api):
+    with object_stores.opened("minio", bm) as store:
+        backup, _ = stored(bm, store, 100)
+        store.fake.rule("hold", {"operation": "DeleteObject"})
+        answer = api.post(f"/api/backups/{backup}", role="admin", method="DELETE")
+        store.fake.wait_holding()
+        bm.query("UPDATE backup_destinations SET fence = fence + 1")
+        store.fake.release()
+        found = operation(api, answer)
+        assert found["state"] == "failed" and "has changed meanwhile" in found["error_message"]
+        assert len(bm.rows(backup)) == 1
+
+
 def slow_place(bm):
     """A store that holds what is read of it until it is told: (the server, a completed backup's id)."""
     opened = object_stores.opened("minio", bm)
