@@ -30,7 +30,7 @@ enum {
     TICK_MS = 1000,
     RENEW_MS = 10000,
     LEASE_SECONDS = 30,
-    STILL_MS = 60000, /* a disk without progress */
+    STILL_MS = 30000, /* a disk without progress */
     END_TRIES = 60,
     LEFT_MAX = 24,
     SQL_MAX = 4096,

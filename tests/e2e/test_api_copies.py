@@ -342,10 +342,17 @@ def test_a_dead_mount(bm, api):
         mount.hang()
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             late = pool.submit(api.get, f"/api/backups/{backup}/copies/{copy}/download", 503)
+            late_checks = [api.post(f"/api/backups/{backup}/verify") for _ in range(2)]
             for _ in range(20):
                 assert api.get(good.path).bytes == b"good"
+                assert operation(api, api.post(f"/api/backups/{good.id}/verify"))["result"]["ok"]
             assert "has not answered for 30 s" in late.result().json["detail"]
         assert "does not answer" in api.get(f"/api/backups/{backup}/download", 503).json["detail"]  # at once
+        for check in late_checks:
+            found = operation(api, check)
+            assert found["state"] == "failed" and "has not answered for 30 s" in found["error_message"]
+        found = operation(api, api.post(f"/api/backups/{backup}/verify"))  # at once, too
+        assert found["result"]["copies"][0]["verification_result"] == "unreachable: its disk does not answer"
         mount.answer()
         path = f"/api/backups/{backup}/download"
         wait_for(lambda: b"does not answer" not in api.ask("GET", path, token=api.tokens["operator"]).bytes)
@@ -527,6 +534,19 @@ def test_verify_and_delete_at_a_store(bm, api, store):
     secret_file(bm, "store-secret", store.credentials())
     assert operation(api, api.post(f"/api/backups/{backup}", role="admin", method="DELETE"))["state"] == "done"
     assert store.fake.objects() == {} and bm.value("SELECT count(*) FROM backups") == 0
+
+
+def test_delete_forgets_no_row_that_was_taken_meanwhile(bm, api):
+    with object_stores.opened("minio", bm) as store:
+        backup, _ = stored(bm, store, 100)
+        store.fake.rule("hold", {"operation": "DeleteObject"})
+        answer = api.post(f"/api/backups/{backup}", role="admin", method="DELETE")
+        store.fake.wait_holding()
+        bm.query("UPDATE backup_destinations SET fence = fence + 1")
+        store.fake.release()
+        found = operation(api, answer)
+        assert found["state"] == "failed" and "has changed meanwhile" in found["error_message"]
+        assert len(bm.rows(backup)) == 1
 
 
 def slow_place(bm):
