@@ -266,6 +266,22 @@ def test_nobody_listens_nobody_notifies(bm, api, listen):
     assert not notifies()
 
 
+def test_the_connection_goes_some_time_after_the_last_stream(bm, api, listen):
+    """A page that is loaded anew finds it; in the end writers are free of it."""
+    stream = listen()
+    pid = bm.value("SELECT pid FROM pg_stat_activity WHERE application_name = 'backup-api events' AND datname = current_database()")
+    stream.close()
+    stream = listen()
+    assert bm.value("SELECT pid FROM pg_stat_activity WHERE application_name = 'backup-api events' AND datname = current_database()") == pid
+    stream.close()
+    wait_for(lambda: bm.value(LISTENERS) == 0, 180, every=1)
+    one = backup(bm, database(bm))
+    stream = listen("?types=backup")
+    touch(bm, one, "again")
+    assert stream.next().data["error_message"] == "again"
+    assert "don't arrive" not in api.process.log()
+
+
 def test_no_change_is_missed_while_streams_come_and_go(bm, api, listen):
     """Writers and listeners begin and end side by side; every last state is told, or a reset says to load it."""
     shop = database(bm)
