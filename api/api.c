@@ -26,6 +26,7 @@
 /* Of a store, times the tries of a call: a person waits. */
 #define STORE_STALL_MS 10000
 #define GRACE_MS 5000
+#define OPERATIONS_GRACE_MS 3000 /* behind that */
 #define LAST_RESORT_MS 10000
 
 static void on_redis_state(void *data, bool connected, const struct error *why_not)
@@ -44,6 +45,7 @@ static void on_last_resort(uv_timer_t *timer)
 
 static void release(struct api *api)
 {
+    operations_free(api->operations);
     events_close(api->events);
     relays_close(api->relays);
     pg_client_close(api->pg, NULL, NULL);
@@ -53,6 +55,7 @@ static void release(struct api *api)
     password_checks_free(api->passwords);
     applies_free(api->applies);
     file_checks_free(api->files);
+    downloads_end(api);
     docs_close(api->docs);
     http_server_free(api->http);
     docs_free(api->docs);
@@ -65,6 +68,7 @@ static void release(struct api *api)
     api->probe = NULL;
     api->redis = NULL;
     api->access = NULL;
+    api->operations = NULL;
     api->applies = NULL;
     api->files = NULL;
     api->passwords = NULL;
@@ -77,10 +81,15 @@ static void release(struct api *api)
     cors_deinit(&api->cors);
 }
 
+static void on_stopped(void *data)
+{
+    release(data);
+}
+
 static void on_idle(void *data)
 {
     struct router *router = data;
-    release(router->api);
+    operations_drain(router->api->operations, OPERATIONS_GRACE_MS, on_stopped, router->api);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -92,6 +101,7 @@ static void on_signal(uv_signal_t *handle, int number)
     log_info("signal %d: ending", number);
     uv_timer_start(&api->last_resort, on_last_resort, LAST_RESORT_MS, 0);
     uv_unref((uv_handle_t *)&api->last_resort);
+    operations_stop(api->operations);
     http_server_drain(api->http, GRACE_MS, on_idle);
     api->listening.fd = -1;
 }
@@ -210,9 +220,11 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
     if (rc == 0)
         rc = connect_clients(api, err);
     if (rc == 0)
-        rc = relays_new(api, &api->relays, err);
-    if (rc == 0)
         rc = reach_stores(api, err);
+    if (rc == 0)
+        rc = operations_new(api, &api->operations, err);
+    if (rc == 0)
+        rc = relays_new(api, &api->relays, err);
     if (rc == 0)
         rc = prepare_identity(api, err);
     if (rc == 0)

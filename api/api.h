@@ -11,15 +11,18 @@
 #include "base/settings.h"
 #include "cors.h"
 #include "docs.h"
+#include "download.h"
 #include "events.h"
 #include "file_check.h"
 #include "http.h"
+#include "hung_disks.h"
 #include "identity.h"
 #include "listen.h"
 #include "login_limit.h"
 #include "loop/pg.h"
 #include "loop/redis.h"
 #include "openapi.h"
+#include "operations.h"
 #include "problem.h"
 #include "relay.h"
 #include "route.h"
@@ -41,6 +44,10 @@ struct api {
     struct access *access;   /* auth/access.h: secrets, stores, keys of what is encrypted at rest */
     struct applies *applies; /* apply.h */
     struct file_checks *files;
+    struct hung_disks hung_disks;
+    struct downloads downloads; /* those left behind at a hung disk too */
+    int n_downloads;
+    struct operations *operations;
     struct identities *identities;
     struct events *events;
     struct password_checks *passwords;

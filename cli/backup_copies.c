@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "backup.h"
+#include "catalog_commands.h"
 #include "copies.h"
-#include "copy.h"
 #include "gunzip.h"
 #include "output.h"
 
@@ -170,37 +170,16 @@ int run_restore(struct cli *cli, const struct arguments *args, struct error *err
 
 /* --- verify --- */
 
-static int verify_one(struct cli *cli, const struct copy *c, bool deep, struct error *err)
+static int record_verification(struct cli *cli, const struct copy *c, const char *verdict, struct error *err)
 {
-    if (c->place.driver == NULL) {
-        *err = c->err;
+    struct pg_request *request = catalog_request(cli, err);
+    if (request == NULL)
         return err->code;
+    if (copies_add_verified(request, c->id, verdict)) {
+        pg_request_free(request);
+        return error_set(err, ERROR_SYSTEM, true, "out of memory");
     }
-    struct storage_stat_result *stat = calloc(1, sizeof *stat);
-    int rc = stat ? copies_stat(cli, &c->place, c->key, stat, err)
-                  : error_set(err, ERROR_SYSTEM, true, "out of memory");
-    if (rc == 0 && !stat->exists)
-        rc = error_set(err, ERROR_NOT_FOUND, false, "the copy is not there");
-    else if (rc == 0 && c->size >= 0 && stat->size != (uint64_t)c->size)
-        rc = error_set(err, ERROR_CORRUPT, false, "the copy has %llu bytes, recorded are %lld",
-                       (unsigned long long)stat->size, (long long)c->size);
-    free(stat);
-    return rc || !deep ? rc : read_copy(cli, c, -1, err);
-}
-
-static int record_verification(struct cli *cli, const struct copy *c, const char *result, struct error *err)
-{
-    char id[24];
-    PGresult *r;
-    snprintf(id, sizeof id, "%lld", (long long)c->id);
-    int rc =
-        cli_query(cli,
-                  "UPDATE backup_destinations SET verified_at = clock_timestamp(), verification_result = $2"
-                  " WHERE id = $1::bigint AND status = 'completed'",
-                  2, (const char *const[]){id, result}, &r, err);
-    if (rc == 0)
-        PQclear(r);
-    return rc;
+    return pg_run(request, NULL, err);
 }
 
 int run_verify(struct cli *cli, const struct arguments *args, struct error *err)
@@ -225,18 +204,16 @@ int run_verify(struct cli *cli, const struct arguments *args, struct error *err)
     for (int i = 0; i < copies.n && rc == 0; i++) {
         const struct copy *c = &copies.all[i];
         struct error found = {0};
-        char result[1100];
-        if (strcmp(c->status, "completed") != 0)
+        char verdict[COPY_VERDICT_SIZE];
+        if (!copy_is_completed(c))
             continue;
-        verify_one(cli, c, deep, &found);
-        if (found.code)
-            snprintf(result, sizeof result, "%s: %s", error_code_name(found.code), found.message);
-        else
-            snprintf(result, sizeof result, deep && c->checksum ? "ok: sha256" : "ok: size");
+        copies_work(cli, c, deep ? COPY_READ : COPY_LOOK, NULL, &found);
+        copy_verdict(c, deep, &found, verdict);
         bad |= found.code != 0;
-        rc = record_verification(cli, c, result, err);
-        json_array_append_new(list, json_pack("{s:I, s:s, s:b, s:s}", "id", (json_int_t)c->id, "storage_name",
-                                              c->name, "ok", found.code == 0, "verification_result", result));
+        rc = record_verification(cli, c, verdict, err);
+        json_array_append_new(list,
+                              json_pack("{s:I, s:s, s:b, s:s}", "id", (json_int_t)c->id, "storage_name",
+                                        c->name, "ok", found.code == 0, "verification_result", verdict));
     }
     if (rc == 0 && args->json)
         output_json(list);
@@ -250,49 +227,44 @@ int run_verify(struct cli *cli, const struct arguments *args, struct error *err)
 
 /* --- delete --- */
 
-/* A completed copy's file; of a failed one only what its own attempts left: the final name may be someone
- * else's. */
+static int run_added(struct pg_request *request, int added, bool *ret_any, struct error *err)
+{
+    struct pg_copy answer = {0};
+    if (added) {
+        pg_request_free(request);
+        return error_set(err, ERROR_SYSTEM, true, "out of memory");
+    }
+    int rc = pg_run(request, &answer, err);
+    if (rc)
+        return rc;
+    *ret_any = PQntuples(answer.results[0]) > 0;
+    pg_copy_clear(&answer);
+    return 0;
+}
+
 static int delete_copy(struct cli *cli, const struct copy *c, struct error *err)
 {
-    if (c->place.driver == NULL) {
-        *err = c->err;
+    bool existed = false, any;
+    int rc = copies_work(cli, c, COPY_REMOVE, &existed, err);
+    struct pg_request *request = rc ? NULL : catalog_request(cli, err);
+    if (request == NULL)
         return err->code;
-    }
-    bool existed = false;
-    int rc = strcmp(c->status, "completed") == 0
-                 ? copies_delete(cli, &c->place, c->key, &existed, err)
-                 : copies_sweep(cli, &c->place, c->key, c->id, c->fence, c->resume_state, err);
-    if (rc)
-        return rc;
-    char id[24];
-    PGresult *r;
-    snprintf(id, sizeof id, "%lld", (long long)c->id);
-    rc = cli_query(
-        cli, "DELETE FROM backup_destinations WHERE id = $1::bigint AND status IN ('completed', 'failed')", 1,
-        (const char *const[]){id}, &r, err);
-    if (rc)
-        return rc;
-    PQclear(r);
-    printf("%s: %s\n", c->name, existed ? "deleted" : "nothing was there");
-    return 0;
+    rc = run_added(request, copies_add_forget(request, c->id, c->fence), &any, err);
+    if (rc == 0)
+        printf("%s: %s\n", c->name, existed ? "deleted" : "nothing was there");
+    return rc;
 }
 
 static int delete_backup(struct cli *cli, const json_t *backup, struct error *err)
 {
-    char id[24];
-    PGresult *r;
-    snprintf(id, sizeof id, "%lld", (long long)json_integer_value(json_object_get(backup, "id")));
-    int rc =
-        cli_query(cli,
-                  "DELETE FROM backups b WHERE id = $1::bigint AND status NOT IN ('pending', 'in_progress')"
-                  " AND NOT EXISTS (SELECT FROM backup_destinations WHERE backup_id = b.id) RETURNING id",
-                  1, (const char *const[]){id}, &r, err);
-    if (rc)
-        return rc;
-    if (PQntuples(r) == 0)
+    bool gone;
+    struct pg_request *request = catalog_request(cli, err);
+    if (request == NULL)
+        return err->code;
+    int rc = run_added(request, copies_add_forget_backup(request, catalog_row_id(backup)), &gone, err);
+    if (rc == 0 && !gone)
         rc = error_set(err, ERROR_CONFLICT, true, "backup '%s' has changed meanwhile; look at it again",
                        text_of(backup, "name"));
-    PQclear(r);
     return rc;
 }
 
@@ -328,21 +300,8 @@ int run_delete(struct cli *cli, const struct arguments *args, struct error *err)
     int rc = backup_find(cli, args->operands[0], &backup, err);
     if (rc)
         return rc;
-    const char *status = text_of(backup, "status");
-    bool unfinished = strcmp(status, "pending") == 0 || strcmp(status, "in_progress") == 0;
-    size_t i;
-    const json_t *copy;
-    json_array_foreach(json_object_get(backup, "destinations"), i, copy)
-    {
-        const char *of_copy = text_of(copy, "status");
-        bool history = strcmp(text_of(copy, "origin"), "migrated") == 0;
-        unfinished |= strcmp(of_copy, "uploading") == 0 || (strcmp(of_copy, "pending") == 0 && !history);
-    }
-    if (unfinished)
-        rc = error_set(err, ERROR_CONFLICT, false,
-                       "backup '%s' is not finished; backupctl backup cancel %s first",
-                       text_of(backup, "name"), args->operands[0]);
-    else
+    rc = copies_check_delete(backup, err);
+    if (rc == 0)
         rc = delete_all(cli, backup, err);
     if (rc == 0)
         printf("backup '%s' is deleted\n", text_of(backup, "name"));

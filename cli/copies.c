@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What any of the four `done` callbacks leaves behind. */
+/* What any of the `done` callbacks leaves behind. */
 struct outcome {
     struct error err;
     uint64_t size;
@@ -22,12 +22,6 @@ static void take_end(struct outcome *o, uv_loop_t *loop, const struct error *err
     uv_stop(loop);
     if (err)
         o->err = *err;
-}
-
-static void on_put(struct storage_put *put, const struct storage_put_result *result, const struct error *err)
-{
-    (void)result;
-    take_end(put->data, put->loop, err);
 }
 
 static void on_get(struct storage_get *get, uint64_t size, const char *sha256, const struct error *err)
@@ -76,7 +70,6 @@ int copies_open(struct cli *cli, const struct storage_columns *columns, const ch
     const struct storage_driver *driver;
     struct access *access = NULL;
     char legacy_base[PATH_MAX];
-    const char *base = NULL;
     int rc = storage_driver_find(columns->storage_type, &driver, err);
     if (rc)
         return rc;
@@ -84,25 +77,79 @@ int copies_open(struct cli *cli, const struct storage_columns *columns, const ch
         access = cli_access(cli, err);
         if (access == NULL)
             return err->code;
-    } else if (columns->base_path == NULL || *columns->base_path == '\0')
-        base = realpath(cli->settings.legacy_base_path, legacy_base);
-    return storage_place_open(ret, columns, base, access, key, err);
+    }
+    return storage_place_open(ret, columns, realpath(cli->settings.legacy_base_path, legacy_base), access,
+                              key, err);
 }
 
-int copies_put(struct cli *cli, const struct storage_place *place, const char *key, int fd, uint64_t size,
-               const char *sha256, struct error *err)
+/* Keys that can't be read are told by the copies that need them. */
+static int read_copies(struct cli *cli, PGresult *result, struct copies *ret, struct error *err)
+{
+    char legacy_base[PATH_MAX];
+    struct error no_keys = {0};
+    struct access *access = cli_access(cli, &no_keys);
+    int rc = copies_read(result, realpath(cli->settings.legacy_base_path, legacy_base),
+                         access ? access : cli->access, ret, err);
+    for (int i = 0; rc == 0 && access == NULL && i < ret->n; i++) {
+        struct copy *c = &ret->all[i];
+        if (c->place.driver && !(c->place.driver->capabilities & STORAGE_CAP_ACCESS))
+            continue;
+        storage_place_close(&c->place);
+        c->err = no_keys;
+    }
+    return rc;
+}
+
+int copies_of(struct cli *cli, const json_t *backup, const char *destination, struct copies *ret,
+              struct error *err)
+{
+    int64_t id = json_integer_value(json_object_get(backup, "id"));
+    struct pg_client *pg = cli_pg(cli, err);
+    struct pg_request *request = pg ? pg_request_new(pg) : NULL;
+    struct pg_copy answer = {0};
+    struct copies copies;
+    if (pg == NULL)
+        return err->code;
+    if (request == NULL || copies_add_select(request, id, destination, 0)) {
+        pg_request_free(request);
+        return error_set(err, ERROR_SYSTEM, true, "out of memory");
+    }
+    int rc = pg_run(request, &answer, err);
+    if (rc == 0)
+        rc = read_copies(cli, answer.results[0], &copies, err);
+    if (rc)
+        return rc;
+    if (copies.n == 0) {
+        copies_free(&copies);
+        return error_set(err, ERROR_NOT_FOUND, false,
+                         "backup '%s' has no copy%s%s; see backupctl backup show %lld",
+                         json_string_value(json_object_get(backup, "name")), destination ? " at " : "",
+                         destination ? destination : "", (long long)id);
+    }
+    *ret = copies;
+    return 0;
+}
+
+static void on_worked(struct copy_work *work, bool existed, const struct error *err)
+{
+    struct outcome *o = work->data;
+    take_end(o, work->loop, err);
+    o->existed = existed;
+}
+
+int copies_work(struct cli *cli, const struct copy *copy, enum copy_work_kind kind, bool *ret_existed,
+                struct error *err)
 {
     struct outcome o = {0};
-    struct storage_op *op;
-    struct storage_put put = {.loop = &cli->loop,
-                              .location = place->location,
-                              .key = key,
-                              .source_fd = fd,
-                              .size = size,
-                              .sha256 = sha256,
-                              .done = on_put,
-                              .data = &o};
-    return wait_for(cli, place->driver->put_start(&put, &op, err), &o, err);
+    struct copy_work *work = calloc(1, sizeof *work);
+    if (work == NULL)
+        return error_set(err, ERROR_SYSTEM, true, "out of memory");
+    *work = (struct copy_work){.loop = &cli->loop, .copy = copy, .kind = kind, .done = on_worked, .data = &o};
+    int rc = wait_for(cli, copy_work_start(work, err), &o, err);
+    free(work);
+    if (rc == 0 && ret_existed)
+        *ret_existed = o.existed;
+    return rc;
 }
 
 int copies_get(struct cli *cli, const struct storage_place *place, const char *key, int target_fd,
@@ -151,13 +198,6 @@ static int run_delete_op(struct cli *cli, const struct storage_place *place, str
     if (rc == 0)
         *ret_existed = o.existed;
     return rc;
-}
-
-int copies_delete(struct cli *cli, const struct storage_place *place, const char *key, bool *ret_existed,
-                  struct error *err)
-{
-    struct storage_delete del = {.key = key};
-    return run_delete_op(cli, place, &del, ret_existed, err);
 }
 
 int copies_abort(struct cli *cli, const struct storage_place *place, const char *key, const char *upload_id,

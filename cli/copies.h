@@ -1,4 +1,4 @@
-/* A storage driver's operations on the command's loop, one at a time, waited for. */
+/* A backup's copies, and a storage driver's operations on the command's loop, one at a time, waited for. */
 #pragma once
 
 #include <stdbool.h>
@@ -6,21 +6,26 @@
 
 #include "cli.h"
 #include "storage/place.h"
+#include "store/copy_work.h"
+
+/* By priority; destination (name or id, NULL = all) narrows the choice: ERROR_NOT_FOUND when there is none.
+ */
+int copies_of(struct cli *cli, const json_t *backup, const char *destination, struct copies *ret,
+              struct error *err);
+/* Looks at a copy, reads or removes it (store/copy_work.h); ret_existed may be NULL. */
+int copies_work(struct cli *cli, const struct copy *copy, enum copy_work_kind kind, bool *ret_existed,
+                struct error *err);
 
 /* Opens a place with what its driver needs: network, secrets, keys, the base of older paths. key may be NULL.
  */
 int copies_open(struct cli *cli, const struct storage_columns *columns, const char *key,
                 struct storage_place *ret, struct error *err);
 
-int copies_put(struct cli *cli, const struct storage_place *place, const char *key, int fd, uint64_t size,
-               const char *sha256, struct error *err);
 /* sha256 is of the bytes that were read; out[STORAGE_SHA256_SIZE]. */
 int copies_get(struct cli *cli, const struct storage_place *place, const char *key, int target_fd,
                bool stream, uint64_t *ret_size, char *ret_sha256, struct error *err);
 int copies_stat(struct cli *cli, const struct storage_place *place, const char *key,
                 struct storage_stat_result *ret, struct error *err);
-int copies_delete(struct cli *cli, const struct storage_place *place, const char *key, bool *ret_existed,
-                  struct error *err);
 /* Aborts one open upload of key; key itself stays. */
 int copies_abort(struct cli *cli, const struct storage_place *place, const char *key, const char *upload_id,
                  bool *ret_existed, struct error *err);

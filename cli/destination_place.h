@@ -11,7 +11,4 @@ struct destination_place {
 
 /* id: of destinations. The stored settings, not what catalog rows show of them. *ret is closed on failure. */
 int destination_place_open(struct cli *cli, int64_t id, struct destination_place *ret, struct error *err);
-/* The key of something of ours that is no copy, where copies go: rights may end at the prefix. False: too
- * long. */
-bool destination_place_key(const struct storage_place *place, const char *name, char *out, size_t size);
 void destination_place_close(struct destination_place *place); /* zeroed is fine */

@@ -269,7 +269,7 @@ static void print(struct sweep *s, const struct arguments *args)
 static int list_from_store(struct sweep *s, const struct storage_place *place, int64_t destination,
                            struct error *err)
 {
-    destination_place_key(place, "", s->below, sizeof s->below); /* a prefix has at most 900 bytes */
+    storage_place_key(place, "", s->below, sizeof s->below); /* a prefix has at most 900 bytes */
     int rc = copies_list(s->cli, place, STORAGE_LIST_UPLOADS, s->below, on_upload, s, err);
     s->by_key = strcmp(place->location.storage_type, "minio") == 0;
     if (rc == 0 && s->by_key)

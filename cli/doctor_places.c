@@ -175,7 +175,7 @@ static void check_destination(struct doctor *d, const json_t *row, int64_t large
     }
     char key[1100];
     if (destination_place_open(d->cli, catalog_row_id(row), &destination, &err) == 0 &&
-        destination_place_key(place, "backupmanager-doctor", key, sizeof key))
+        storage_place_key(place, "backupmanager-doctor", key, sizeof key))
         copies_stat(d->cli, place, key, &stat, &err);
     bool disk = place->driver && (place->driver->capabilities & STORAGE_CAP_LOCAL_PATH);
     const char *base = place->location.base_path;

@@ -1,5 +1,6 @@
 #include "storage/place.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,4 +65,16 @@ void storage_place_close(struct storage_place *place)
     storage_config_free(place->config);
     free(place->base_path);
     *place = (struct storage_place){0};
+}
+
+bool storage_place_key(const struct storage_place *place, const char *name, char *out, size_t size)
+{
+    bool disk = place->driver->capabilities & STORAGE_CAP_LOCAL_PATH;
+    const char *prefix = disk ? NULL : json_string_value(json_object_get(place->location.config, "prefix"));
+    prefix = prefix ? prefix + strspn(prefix, "/") : "";
+    size_t n = strlen(prefix);
+    while (n > 0 && prefix[n - 1] == '/')
+        n--;
+    int written = snprintf(out, size, "%.*s%s%s", (int)n, prefix, n ? "/" : "", name);
+    return written > 0 && (size_t)written < size;
 }

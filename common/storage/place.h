@@ -34,3 +34,7 @@ int storage_place_open(struct storage_place *ret, const struct storage_columns *
                        const char *legacy_base, struct access *access, const char *key, struct error *err);
 /* Overwrites what was decrypted. A closed place is fine. */
 void storage_place_close(struct storage_place *place);
+
+/* The key of something of ours that is no copy, where copies go: rights may end at the prefix. False: too
+ * long. */
+bool storage_place_key(const struct storage_place *place, const char *name, char *out, size_t size);

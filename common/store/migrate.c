@@ -26,6 +26,8 @@ extern const unsigned char sql_003_api_up[];
 extern const unsigned char sql_003_api_down[];
 extern const unsigned char sql_004_statistics_up[];
 extern const unsigned char sql_004_statistics_down[];
+extern const unsigned char sql_005_operations_up[];
+extern const unsigned char sql_005_operations_down[];
 
 /* Versions are the positions in this table. */
 static const struct step {
@@ -38,6 +40,7 @@ static const struct step {
     {"002_destinations_and_queue", sql_002_destinations_and_queue_up, sql_002_destinations_and_queue_down},
     {"003_api", sql_003_api_up, sql_003_api_down},
     {"004_statistics", sql_004_statistics_up, sql_004_statistics_down},
+    {"005_operations", sql_005_operations_up, sql_005_operations_down},
 };
 #define N_STEPS ((int)(sizeof steps / sizeof *steps))
 

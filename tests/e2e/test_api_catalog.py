@@ -97,7 +97,7 @@ def test_database(bm, catalog):
     assert catalog.ask("DELETE", path, expect=204).bytes == b""
     assert catalog.audit("database")[0]["action"] == "remove"
     for method in ("GET", "PATCH", "DELETE"):
-        assert "no such database" in catalog.ask(method, path, {"name": "x"} if method == "PATCH" else None, 404).json["detail"]
+        assert f"no database {made['id']}" in catalog.ask(method, path, {"name": "x"} if method == "PATCH" else None, 404).json["detail"]
 
 
 def test_a_database_with_history_stays(bm, catalog):
@@ -350,6 +350,34 @@ def test_a_dead_mount_stops_nobody(bm, catalog, wait_for):
         assert catalog.change(f"destinations/{far}", enabled=False)["enabled"] is False  # without a look at it
     finally:
         mount.close()
+
+
+@pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
+def test_the_end_does_not_wait_for_a_dead_mount(bm, catalog, wait_for):
+    """More than can be looked at side by side; all are answered when the server ends."""
+    mount = DeadMount(bm.directory("nas"), wait_for)
+    try:
+        mount.hang()
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            asked = [pool.submit(catalog.server.ask, "POST", "/api/destinations",
+                                 {"name": f"far {i}", "storage_type": "local", "base_path": mount.path + "/d"},
+                                 catalog.tokens["admin"]) for i in range(8)]  # fmt: skip
+            wait_for(lambda: blocked(catalog.server.process.popen.pid) >= 4)
+            catalog.server.process.popen.terminate()
+            assert {a.result().status for a in asked} <= {503}
+        catalog.server.process.wait()
+    finally:
+        mount.close()
+    assert bm.value("SELECT count(*) FROM destinations") == 0
+
+
+def blocked(pid):
+    """Threads of the program that wait for a file system."""
+    found = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/wchan") as f:
+            found += "fuse" in f.read() or "request_wait" in f.read()
+    return found
 
 
 # -- assignments

@@ -318,6 +318,7 @@ def test_down_keeps_the_first_copy_of_each_backup(old, build):
                 "INSERT INTO backup_destinations (backup_id, storage_type, file_path, base_path, priority, file_size,"
                 " checksum, status) SELECT max(id), %s, %s, %s, %s, %s, %s, 'completed' FROM backups", *copy)  # fmt: skip
 
+    assert "005" in database.migrate("down").stdout
     assert "004" in database.migrate("down").stdout
     assert "003" in database.migrate("down").stdout
     assert "002" in database.migrate("down").stdout
@@ -537,17 +538,17 @@ def test_status_and_single_steps(old):
     def states():
         return [(r["version"], r["state"]) for r in database.migrate("status", json=True)]
 
-    assert states() == [(0, "pending"), (1, "pending"), (2, "pending"), (3, "pending"), (4, "pending")]
+    assert states() == [(0, "pending"), (1, "pending"), (2, "pending"), (3, "pending"), (4, "pending"), (5, "pending")]
     assert database.value("SELECT to_regclass('schema_migrations') IS NULL")
     assert "nothing to undo" in database.refused("down")
     database.migrate("up", "--to", "1")
-    assert states() == [(0, "applied"), (1, "applied"), (2, "pending"), (3, "pending"), (4, "pending")]
+    assert states() == [(0, "applied"), (1, "applied"), (2, "pending"), (3, "pending"), (4, "pending"), (5, "pending")]
     assert "002_destinations_and_queue is not applied" in database.refused("down", "--to", "2")
     database.migrate("up")
     database.migrate("up")
-    assert states() == [(0, "applied"), (1, "applied"), (2, "applied"), (3, "applied"), (4, "applied")]
+    assert states() == [(0, "applied"), (1, "applied"), (2, "applied"), (3, "applied"), (4, "applied"), (5, "applied")]
     database.migrate("down", "--to", "1")
-    assert states() == [(0, "applied"), (1, "applied"), (2, "pending"), (3, "pending"), (4, "pending")]
+    assert states() == [(0, "applied"), (1, "applied"), (2, "pending"), (3, "pending"), (4, "pending"), (5, "pending")]
     database.migrate("down")
     assert "000_legacy_schema can't be undone" in database.refused("down")
     assert states()[0] == (0, "applied")
@@ -562,13 +563,13 @@ def test_what_is_applied_must_be_what_we_have(old):
     for command in ("up", "down"):
         line = database.refused(command)
         assert "001_add_backup_destinations" in line and "checksum" in line
-    assert [r["state"] for r in database.migrate("status", json=True)] == ["applied", "changed", "pending", "pending", "pending"]
+    assert [r["state"] for r in database.migrate("status", json=True)] == ["applied", "changed", "pending", "pending", "pending", "pending"]
     database.execute("UPDATE schema_migrations SET checksum = %s WHERE version = 1", checksum)
 
     database.execute("INSERT INTO schema_migrations VALUES (17, '017_from_the_future', 'x')")
     for command in ("up", "down"):
         assert "017_from_the_future" in database.refused(command)
-    assert [r["state"] for r in database.migrate("status", json=True)] == ["applied", "applied", "pending", "pending", "pending", "unknown"]
+    assert [r["state"] for r in database.migrate("status", json=True)] == ["applied", "applied", "pending", "pending", "pending", "pending", "unknown"]
     assert database.value("SELECT to_regclass('destinations') IS NULL")
     database.execute("DELETE FROM schema_migrations WHERE version = 17")
 
@@ -602,7 +603,7 @@ def test_many_at_once(old, build):
     outputs = [process.communicate(timeout=120) for process in running]
     assert [p.returncode for p in running] == [0] * 6, outputs
     said = "".join(out for out, _ in outputs)
-    for name in ("000_legacy_schema", "001_add_backup_destinations", "002_destinations_and_queue", "003_api", "004_statistics"):
+    for name in ("000_legacy_schema", "001_add_backup_destinations", "002_destinations_and_queue", "003_api", "004_statistics", "005_operations"):
         assert said.count(name) == 1
     expected = sum(e is not None for _, e in PRIMARY) if build else 0
     assert len(database.rows("backup_destinations")) == expected

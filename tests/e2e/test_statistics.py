@@ -151,7 +151,7 @@ def test_what_was_there_before(bm):
         dice = random.Random(7)
         for _ in range(100):
             act(cursor, dice)
-    bm.ctl("migrate", "down")
+    bm.ctl("migrate", "down", "--to", "3")
     assert bm.value("SELECT to_regclass('backup_statistics')") is None
     bm.ctl("migrate", "up")
     assert bm.query(DIFFERENCE) == []

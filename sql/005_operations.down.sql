@@ -1,0 +1,3 @@
+-- What was done stays done; only its record goes.
+
+DROP TABLE operations;
