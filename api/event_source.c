@@ -161,15 +161,10 @@ void event_source_add(struct event_source *source, enum event_type type, const c
 
 /* -- notifications -- */
 
-static void on_configuration(struct event_source *source, const json_t *what)
+/* What is said whole goes into the log as it is. */
+static void add_said(struct event_source *source, const json_t *what, struct event event)
 {
-    json_int_t id = json_integer_value(json_object_get(what, "id"));
-    const char *kind = json_string_value(json_object_get(what, "kind"));
-    struct event event = {.type = EVENT_CONFIGURATION,
-                          .at_ms = source->options.log->at_ms,
-                          .database_id = json_integer_value(json_object_get(what, "database_id"))};
-    if (kind && strcmp(kind, "database") == 0)
-        event.database_id = id;
+    event.at_ms = source->options.log->at_ms;
     char *data = json_dumps(what, JSON_COMPACT);
     if (data)
         add(source, &event, data);
@@ -178,11 +173,28 @@ static void on_configuration(struct event_source *source, const json_t *what)
     free(data);
 }
 
+static void on_configuration(struct event_source *source, const json_t *what)
+{
+    const char *kind = json_string_value(json_object_get(what, "kind"));
+    const char *of = kind && strcmp(kind, "database") == 0 ? "id" : "database_id";
+    add_said(source, what,
+             (struct event){.type = EVENT_CONFIGURATION,
+                            .database_id = json_integer_value(json_object_get(what, of))});
+}
+
+static void on_operation(struct event_source *source, const json_t *what)
+{
+    add_said(source, what,
+             (struct event){.type = EVENT_OPERATION,
+                            .backup_id = json_integer_value(json_object_get(what, "backup_id"))});
+}
+
 static void on_notification(void *data, const char *channel, const char *payload)
 {
     struct event_source *source = data;
     json_t *said = json_loads(payload, 0, NULL);
-    const json_t *ids = json_object_get(said, "backups"), *what = json_object_get(said, "configuration"), *id;
+    const json_t *ids = json_object_get(said, "backups"), *id;
+    const json_t *what = json_object_get(said, "configuration"), *work = json_object_get(said, "operation");
     size_t i;
     (void)channel;
     const char *hello = json_string_value(json_object_get(said, "hello"));
@@ -193,6 +205,8 @@ static void on_notification(void *data, const char *channel, const char *payload
         source->too_much = true;
     if (json_is_object(what) && source->begun)
         on_configuration(source, what);
+    if (json_is_object(work) && source->begun)
+        on_operation(source, work);
     json_decref(said);
     turn_later(source);
 }
