@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "keys.h"
 #include "login.h"
+#include "loop/end_signals.h"
 
 /* Looks at files. The pool's other threads (main.c) are for host names and the like. */
 #define FILE_CHECK_MS 3000
@@ -188,33 +189,9 @@ static int watch_files(struct api *api, struct error *err)
     return file_checks_new(api->loop, &options, &api->files, err);
 }
 
-static void ending_signals(sigset_t *ret_set)
-{
-    sigemptyset(ret_set);
-    sigaddset(ret_set, SIGTERM);
-    sigaddset(ret_set, SIGINT);
-}
-
-static void do_nothing(uv_work_t *work)
-{
-    (void)work;
-}
-
-/* The pool's threads begin with its first work and inherit what is blocked then: signals are the loop's
- * thread's business, or close_handles could not hold them off. */
-static void start_threads(struct api *api)
-{
-    sigset_t set, before;
-    ending_signals(&set);
-    pthread_sigmask(SIG_BLOCK, &set, &before);
-    uv_queue_work(api->loop, &api->first_work, do_nothing, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
 int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, struct error *err)
 {
     *api = (struct api){.loop = loop, .settings = settings, .listening = {.fd = -1}};
-    start_threads(api);
     find_legacy_base(api);
     int rc = cors_init(settings->cors_origins, &api->cors, err);
     if (rc == 0)
@@ -253,6 +230,7 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
     api->terminate.data = api->interrupt.data = api;
     uv_signal_start(&api->terminate, on_signal, SIGTERM);
     uv_signal_start(&api->interrupt, on_signal, SIGINT);
+    end_signals_hold();
     /* Not referenced: they stay to the very end, so that an impatient second signal does not kill. */
     uv_unref((uv_handle_t *)&api->terminate);
     uv_unref((uv_handle_t *)&api->interrupt);
@@ -260,16 +238,10 @@ int api_init(struct api *api, uv_loop_t *loop, const struct settings *settings, 
     return 0;
 }
 
-/* libuv restores the default action, which kills: blocked while that is so, ignored from then on. */
 static void close_handles(struct api *api)
 {
-    sigset_t set;
-    ending_signals(&set);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
     uv_close((uv_handle_t *)&api->terminate, NULL);
     uv_close((uv_handle_t *)&api->interrupt, NULL);
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGINT, SIG_IGN);
     uv_close((uv_handle_t *)&api->last_resort, NULL);
     keys_stop(api);
 }

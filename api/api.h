@@ -54,7 +54,6 @@ struct api {
     struct login_limit *logins;
     struct openapi *openapi;
     struct docs *docs;
-    uv_work_t first_work;
     uv_signal_t terminate, interrupt;
     uv_timer_t last_resort;
     uv_timer_t keys_due;       /* keys.h */

@@ -121,7 +121,8 @@ json_t *catalog_read_shown(const struct catalog_resource *resource, const struct
 
 void catalog_reply_gone(struct http_request *request, const struct catalog_resource *resource)
 {
-    problem_reply(request, 404, "there is no such %s", catalog_kind_name(resource->kind));
+    problem_reply(request, 404, "there is no %s %lld", catalog_kind_name(resource->kind),
+                  (long long)http_request_id(request, 0));
 }
 
 static void on_shown(struct ask *ask, const struct pg_results *results)

@@ -27,7 +27,8 @@ static int add_select(struct pg_request *question, const struct http_request *re
     return pg_request_add(question, &select, all);
 }
 
-/* The command is kept as text that holds JSON; an older row may hold anything. */
+/* Of the command the program alone: people write passwords among the arguments. It is kept as text that holds
+ * JSON; an older row may hold anything. */
 static json_t *read_rows(const PGresult *result)
 {
     json_t *rows = json_rows(result), *row;
@@ -35,12 +36,10 @@ static json_t *read_rows(const PGresult *result)
     json_array_foreach(rows, i, row)
     {
         const char *text = json_string_value(json_object_get(row, "source_argv"));
-        json_t *argv = text ? json_loads(text, 0, NULL) : NULL;
-        if (!json_is_array(argv)) {
-            json_decref(argv);
-            argv = json_null();
-        }
-        json_object_set_new(row, "source_argv", argv);
+        json_t *argv = text ? json_loads(text, 0, NULL) : NULL, *program = json_array_get(argv, 0);
+        json_object_del(row, "source_argv");
+        json_object_set(row, "source_program", json_is_string(program) ? program : json_null());
+        json_decref(argv);
     }
     return rows;
 }

@@ -1,7 +1,7 @@
--- $1 this database alone or null, 0 the one that the transaction has inserted, $2 after this id or null, $3 how many, $4 text in name, description, host or
--- database_name, or null, $5 group or null, $6 active or null, $7 whether an
--- admin asks. One statement, and for each row a few probes of indexes:
--- counts are kept (sql/004_statistics.up.sql), the newest backup is the end of an index.
+-- $1 this database alone or null, 0 the one that the transaction has inserted, $2 after this id or null, $3 how many,
+-- $4 text in name, description, host or database_name, or null, $5 group or null, $6 active or null, $7 whether an admin
+-- asks. One statement, and for each row a few probes of indexes: counts are kept (sql/004_statistics.up.sql), the newest
+-- backup is the end of an index.
 SELECT t.id, t.name, t.description, t.db_type, t.host, t.port, t.username, t.database_name, t.source_path, t.is_active,
        CASE WHEN $7::boolean AND t.password_ref <> ''
             THEN CASE WHEN t.password_ref ~ '^(env|file|vault|aws-sm):' THEN t.password_ref ELSE '***' END

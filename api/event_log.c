@@ -7,8 +7,8 @@
 
 #include "base/random.h"
 
-const char *const event_type_names[EVENT_TYPES + 1] = {"backup", "backup_deleted", "queue", "configuration",
-                                                       NULL};
+const char *const event_type_names[EVENT_TYPES + 1] = {"backup",        "backup_deleted", "queue",
+                                                       "configuration", "operation",      NULL};
 
 static struct event *place_of(struct event_log *log, uint64_t number)
 {

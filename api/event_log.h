@@ -19,9 +19,16 @@
 #define EVENT_LOG_MARGIN_MS 30000
 #define EVENT_ID_SIZE 64
 
-enum event_type { EVENT_BACKUP, EVENT_BACKUP_DELETED, EVENT_QUEUE, EVENT_CONFIGURATION, EVENT_TYPES };
+enum event_type {
+    EVENT_BACKUP,
+    EVENT_BACKUP_DELETED,
+    EVENT_QUEUE,
+    EVENT_CONFIGURATION,
+    EVENT_OPERATION,
+    EVENT_TYPES,
+};
 
-/* "backup", "backup_deleted", "queue", "configuration", NULL. */
+/* "backup", "backup_deleted", "queue", "configuration", "operation", NULL. */
 extern const char *const event_type_names[EVENT_TYPES + 1];
 
 struct event {

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/random.h"
 #include "loop/pg.h"
 
 #define RETRY_MS 1000
@@ -37,6 +38,7 @@ struct event_source {
     struct pg_client *pg;                    /* NULL: OFF */
     uv_timer_t timer;                        /* WAITING: listen again; LIVE: the next turn */
     bool sure;                               /* all locks are held */
+    char hello[24];                          /* said to itself when it began; "" once it has been heard */
     bool begun;                              /* an epoch goes on */
     bool reading;                            /* the next turn waits for an answer */
     bool added;                              /* since on_added ran */
@@ -159,15 +161,10 @@ void event_source_add(struct event_source *source, enum event_type type, const c
 
 /* -- notifications -- */
 
-static void on_configuration(struct event_source *source, const json_t *what)
+/* What is said whole goes into the log as it is. */
+static void add_said(struct event_source *source, const json_t *what, struct event event)
 {
-    json_int_t id = json_integer_value(json_object_get(what, "id"));
-    const char *kind = json_string_value(json_object_get(what, "kind"));
-    struct event event = {.type = EVENT_CONFIGURATION,
-                          .at_ms = source->options.log->at_ms,
-                          .database_id = json_integer_value(json_object_get(what, "database_id"))};
-    if (kind && strcmp(kind, "database") == 0)
-        event.database_id = id;
+    event.at_ms = source->options.log->at_ms;
     char *data = json_dumps(what, JSON_COMPACT);
     if (data)
         add(source, &event, data);
@@ -176,18 +173,40 @@ static void on_configuration(struct event_source *source, const json_t *what)
     free(data);
 }
 
+static void on_configuration(struct event_source *source, const json_t *what)
+{
+    const char *kind = json_string_value(json_object_get(what, "kind"));
+    const char *of = kind && strcmp(kind, "database") == 0 ? "id" : "database_id";
+    add_said(source, what,
+             (struct event){.type = EVENT_CONFIGURATION,
+                            .database_id = json_integer_value(json_object_get(what, of))});
+}
+
+static void on_operation(struct event_source *source, const json_t *what)
+{
+    add_said(source, what,
+             (struct event){.type = EVENT_OPERATION,
+                            .backup_id = json_integer_value(json_object_get(what, "backup_id"))});
+}
+
 static void on_notification(void *data, const char *channel, const char *payload)
 {
     struct event_source *source = data;
     json_t *said = json_loads(payload, 0, NULL);
-    const json_t *ids = json_object_get(said, "backups"), *what = json_object_get(said, "configuration"), *id;
+    const json_t *ids = json_object_get(said, "backups"), *id;
+    const json_t *what = json_object_get(said, "configuration"), *work = json_object_get(said, "operation");
     size_t i;
     (void)channel;
+    const char *hello = json_string_value(json_object_get(said, "hello"));
+    if (hello && strcmp(hello, source->hello) == 0)
+        source->hello[0] = '\0';
     json_array_foreach(ids, i, id) note(source, json_integer_value(id));
     if (json_is_null(ids))
         source->too_much = true;
     if (json_is_object(what) && source->begun)
         on_configuration(source, what);
+    if (json_is_object(work) && source->begun)
+        on_operation(source, work);
     json_decref(said);
     turn_later(source);
 }
@@ -278,13 +297,18 @@ static void listen_again(struct event_source *source)
     static const struct pg_statement settings = {
         NULL, "SELECT set_config('lock_timeout', '" LOCK_TIMEOUT_MS "', false)", 0};
     static const struct pg_statement listen = {NULL, "LISTEN bm_events", 0};
+    static const struct pg_statement hello = {
+        NULL, "SELECT pg_notify('bm_events', jsonb_build_object('hello', $1::text)::text)", 1};
     struct pg_request *request = request_new(source);
+    const char *values[] = {source->hello};
     if (request == NULL)
         return;
+    random_hex(source->hello, 8);
     source->state = LISTENING;
     pg_request_add(request, &clock_statement, NULL);
     pg_request_add(request, &settings, NULL);
     pg_request_add(request, &listen, NULL);
+    pg_request_add(request, &hello, values);
     pg_request_send(request, on_listening, source);
 }
 
@@ -296,6 +320,11 @@ static void on_read(void *data, const struct pg_results *results, const struct e
     if (!is_good(source, err))
         return;
     source->reading = false;
+    if (source->hello[0])
+        log_warn(
+            "live events: PostgreSQL's notifications don't arrive; behind a pooler they need its session "
+            "mode, or BM_DATABASE_URL straight to the server");
+    source->hello[0] = '\0';
     /* The log's time moves on only when nothing older waits. */
     struct event_log *log = source->options.log;
     int64_t at_ms = pg_int(results->results[0], 0, 0, 0);

@@ -10,7 +10,7 @@
 #include "http.h"
 #include "route.h"
 
-#define EVENT_TYPES_TEXT "backup, backup_deleted, queue, configuration"
+#define EVENT_TYPES_TEXT "backup, backup_deleted, queue, configuration, operation"
 
 struct event_filter {
     unsigned types;      /* bit per enum event_type; 0 = all */

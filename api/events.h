@@ -5,6 +5,7 @@
  *   backup_deleted {id}
  *   queue          {queues: as GET /api/queues}: when it changed, every EVENTS_QUEUE_MS at most
  *   configuration  {kind, id, name, database_id, action}: somebody changed what is configured
+ *   operation      {id, kind, backup_id, destination_id, state, bytes_done, bytes_total, error_message}
  *   reset          {reason}: load everything anew now; what changes from here on is told
  *
  * A stream begins with `reset`, or with what was missed since Last-Event-ID. All streams stand on one

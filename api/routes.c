@@ -5,8 +5,10 @@
 #include "configuration.h"
 #include "copies.h"
 #include "docs.h"
+#include "events.h"
 #include "login.h"
 #include "openapi.h"
+#include "queues.h"
 #include "route.h"
 
 const struct route api_routes[] = {
@@ -28,11 +30,18 @@ const struct route api_routes[] = {
     {HTTP_GET, "/api/backups/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, backups_show},
     {HTTP_POST, "/api/backups/{id}/retry", ROLE_OPERATOR, ROUTE_BODY_OPTIONAL, 0, backup_retry},
     {HTTP_POST, "/api/backups/{id}/cancel", ROLE_OPERATOR, ROUTE_BODY_OPTIONAL, 0, backup_cancel},
+    {HTTP_DELETE, "/api/backups/{id}", ROLE_ADMIN, ROUTE_BODY_NONE, 0, operation_delete},
+    {HTTP_POST, "/api/backups/{id}/verify", ROLE_OPERATOR, ROUTE_BODY_OPTIONAL, 0, operation_verify},
+    {HTTP_GET, "/api/backups/{id}/copies", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, copies_list},
+    {HTTP_GET, "/api/backups/{id}/copies/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, copies_show},
+    {HTTP_GET, "/api/backups/{id}/download", ROLE_OPERATOR, ROUTE_BODY_NONE, 0, download_backup},
+    {HTTP_GET, "/api/backups/{id}/copies/{id}/download", ROLE_OPERATOR, ROUTE_BODY_NONE, 0, download_copy},
     {HTTP_GET, "/api/destinations", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, destinations_list},
     {HTTP_POST, "/api/destinations", ROLE_ADMIN, ROUTE_BODY_JSON, 0, destinations_create},
     {HTTP_GET, "/api/destinations/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, destinations_show},
     {HTTP_PATCH, "/api/destinations/{id}", ROLE_ADMIN, ROUTE_BODY_JSON, 0, destinations_change},
     {HTTP_DELETE, "/api/destinations/{id}", ROLE_ADMIN, ROUTE_BODY_NONE, 0, destinations_remove},
+    {HTTP_POST, "/api/destinations/{id}/test", ROLE_OPERATOR, ROUTE_BODY_OPTIONAL, 0, operation_test},
     {HTTP_GET, "/api/assignments", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, assignments_list},
     {HTTP_POST, "/api/assignments", ROLE_ADMIN, ROUTE_BODY_JSON, 0, assignments_create},
     {HTTP_GET, "/api/assignments/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, assignments_show},
@@ -64,16 +73,16 @@ const struct route api_routes[] = {
     {HTTP_POST, "/api/tokens", ROLE_OPERATOR, ROUTE_BODY_JSON, 0, tokens_create},
     {HTTP_GET, "/api/tokens/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, tokens_show},
     {HTTP_DELETE, "/api/tokens/{id}", ROLE_OPERATOR, ROUTE_BODY_NONE, 0, tokens_revoke},
-    {HTTP_DELETE, "/api/backups/{id}", ROLE_ADMIN, ROUTE_BODY_NONE, 0, operation_delete},
-    {HTTP_POST, "/api/backups/{id}/verify", ROLE_OPERATOR, ROUTE_BODY_OPTIONAL, 0, operation_verify},
-    {HTTP_GET, "/api/backups/{id}/copies", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, copies_list},
-    {HTTP_GET, "/api/backups/{id}/copies/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, copies_show},
-    {HTTP_GET, "/api/backups/{id}/download", ROLE_OPERATOR, ROUTE_BODY_NONE, 0, download_backup},
-    {HTTP_GET, "/api/backups/{id}/copies/{id}/download", ROLE_OPERATOR, ROUTE_BODY_NONE, 0, download_copy},
-    {HTTP_POST, "/api/destinations/{id}/test", ROLE_OPERATOR, ROUTE_BODY_OPTIONAL, 0, operation_test},
+
+    {HTTP_GET, "/api/queues", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, queues_list},
+    {HTTP_GET, "/api/queues/{name}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, queues_show},
+    {HTTP_GET, "/api/queues/{name}/jobs", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, queues_jobs},
+    {HTTP_POST, "/api/queues/{name}/pause", ROLE_OPERATOR, ROUTE_BODY_NONE, 0, queues_pause},
+    {HTTP_POST, "/api/queues/{name}/resume", ROLE_OPERATOR, ROUTE_BODY_NONE, 0, queues_resume},
+    {HTTP_POST, "/api/queues/{name}/requeue-dead", ROLE_OPERATOR, ROUTE_BODY_NONE, 0, queues_requeue_dead},
+    {HTTP_GET, "/api/workers", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, workers_list},
     {HTTP_GET, "/api/operations", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, operations_list},
     {HTTP_GET, "/api/operations/{id}", ROLE_VIEWER, ROUTE_BODY_NONE, ROUTE_ETAG, operations_show},
-
     {HTTP_GET, "/api/events", ROLE_VIEWER, ROUTE_BODY_NONE, 0, events_get},
     {HTTP_GET, "/api/audit", ROLE_ADMIN, ROUTE_BODY_NONE, 0, audit_list},
 };

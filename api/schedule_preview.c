@@ -117,7 +117,7 @@ static void on_schedule(struct ask *ask, const struct pg_results *results)
     if (row)
         reply(ask->request, preview);
     else
-        problem_reply(ask->request, 404, "there is no such schedule");
+        problem_reply(ask->request, 404, "there is no schedule %lld", (long long)preview->schedule_id);
     json_decref(rows);
 }
 

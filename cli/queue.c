@@ -4,18 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/strbuf.h"
 #include "catalog_commands.h"
 #include "fsck.h"
-#include "queue/job.h"
 #include "queue/queue.h"
+#include "queue/requeue.h"
 #include "queue_stats.h"
 #include "redis_ask.h"
 #include "relay.h"
-#include "store/backup_ops.h"
 #include "store/queues.h"
 
-enum { LIST_DEFAULT = 100, LIST_MAX = 1000000, REQUEUE_PAGE = 500 };
+enum { LIST_DEFAULT = 100, LIST_MAX = 1000000 };
 
 /* --- stats --- */
 
@@ -155,111 +153,54 @@ static int run_resume(struct cli *cli, const struct arguments *args, struct erro
 
 /* --- requeue-dead --- */
 
-struct requeue {
-    struct cli *cli;
-    char key[QUEUE_KEY_SIZE];
-    bool drop_malformed;
-    int64_t requeued, forgotten, malformed;
-    struct error *err;
+struct requeued {
+    struct requeue_report report;
+    struct error err;
+    bool done;
 };
 
-/* Entries of the dead list whose row has left `failed` are taken off. */
-static int drop(struct requeue *q, const char *entry)
+static void on_requeued(void *data, const struct requeue_report *report, const struct error *err)
 {
-    int64_t n;
-    return redis_ask_number(q->cli, &n, q->err, "LREM", q->key, "0", entry, NULL);
-}
-
-static int retry_rows(struct requeue *q, const char *ids, PGresult **ret_kept)
-{
-    struct pg_request *request = catalog_request(q->cli, q->err);
-    if (request == NULL)
-        return q->err->code;
-    if (backup_add_retry_rows(request, ids)) {
-        pg_request_free(request);
-        return error_set(q->err, ERROR_SYSTEM, true, "out of memory");
-    }
-    PGresult *changed;
-    int rc = catalog_run(request, &changed, q->err);
-    if (rc)
-        return rc;
-    q->requeued += PQntuples(changed);
-    PQclear(changed);
-    return cli_query(q->cli,
-                     "SELECT id FROM backup_destinations WHERE id = ANY ($1::bigint[]) AND status = 'failed'",
-                     1, &ids, ret_kept, q->err);
-}
-
-static bool is_kept(const PGresult *kept, int64_t id)
-{
-    for (int i = 0; i < PQntuples(kept); i++)
-        if (pg_int(kept, i, 0, 0) == id)
-            return true;
-    return false;
-}
-
-static int requeue_page(struct requeue *q, redisReply *const *entries, size_t n)
-{
-    int64_t ids[REQUEUE_PAGE];
-    struct strbuf array;
-    strbuf_init(&array, 1 << 20);
-    pg_array_begin(&array);
-    for (size_t i = 0; i < n; i++) {
-        struct job job;
-        bool good = job_parse(entries[i]->str, entries[i]->len, &job, NULL) == 0 && job.op == JOB_UPLOAD &&
-                    job.id <= INT32_MAX;
-        ids[i] = good ? job.id : 0;
-        if (good)
-            pg_array_int(&array, job.id);
-        else
-            q->malformed++;
-    }
-    pg_array_end(&array);
-    PGresult *kept = NULL;
-    int rc = retry_rows(q, strbuf_cstr(&array), &kept);
-    strbuf_deinit(&array);
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        bool leave = ids[i] ? is_kept(kept, ids[i]) : !q->drop_malformed;
-        if (!leave)
-            rc = drop(q, entries[i]->str);
-        q->forgotten += !leave;
-    }
-    PQclear(kept);
-    return rc;
+    struct requeued *r = data;
+    r->report.requeued += report->requeued;
+    r->report.forgotten += report->forgotten;
+    r->report.malformed += report->malformed;
+    if (err)
+        r->err = *err;
+    r->done = true;
 }
 
 static int run_requeue(struct cli *cli, const struct arguments *args, struct error *err)
 {
-    struct requeue q = {.cli = cli, .drop_malformed = arguments_has(args, "drop-malformed"), .err = err};
+    struct requeue_options options = {.drop_malformed = arguments_has(args, "drop-malformed"),
+                                      .most = LIST_MAX};
+    struct requeued r = {0};
     json_t *names;
-    int rc = queue_names(cli, args, &names, err);
-    if (rc)
-        return rc;
+    if ((options.pg = cli_pg(cli, err)) == NULL || (options.redis = cli_redis(cli, err)) == NULL ||
+        queue_names(cli, args, &names, err))
+        return err->code;
     size_t n;
     const json_t *name;
     json_array_foreach(names, n, name)
     {
-        queue_key(q.key, json_string_value(name), ":dead");
-        redisReply *dead = rc ? NULL : redis_ask(cli, err, "LRANGE", q.key, "0", "-1", NULL);
-        if (dead == NULL) {
-            rc = err->code;
-            break;
-        }
-        for (size_t at = 0; rc == 0 && at < dead->elements; at += REQUEUE_PAGE) {
-            size_t count = dead->elements - at < REQUEUE_PAGE ? dead->elements - at : REQUEUE_PAGE;
-            rc = requeue_page(&q, dead->element + at, count);
-        }
-        freeReplyObject(dead);
+        options.queue = json_string_value(name);
+        r.done = r.err.code != 0;
+        if (!r.done && requeue_dead(&options, on_requeued, &r))
+            r.done = error_set(&r.err, ERROR_SYSTEM, true, "out of memory") != 0;
+        while (!r.done)
+            uv_run(&cli->loop, UV_RUN_ONCE);
     }
     json_decref(names);
-    if (rc)
-        return rc;
-    if (q.requeued > 0)
+    if (r.report.requeued > 0)
         cli_relay(cli);
+    if (r.err.code) {
+        *err = r.err;
+        return err->code;
+    }
     printf("%" PRId64 " copies will be tried again, %" PRId64 " entries taken off the dead lists\n",
-           q.requeued, q.forgotten);
-    if (q.malformed > 0 && !q.drop_malformed)
-        printf("%" PRId64 " malformed entries stay; --drop-malformed removes them\n", q.malformed);
+           r.report.requeued, r.report.forgotten);
+    if (r.report.malformed > 0 && !options.drop_malformed)
+        printf("%" PRId64 " malformed entries stay; --drop-malformed removes them\n", r.report.malformed);
     return 0;
 }
 

@@ -20,6 +20,7 @@
 #include "base/backoff.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "loop/end_signals.h"
 #include "loop/pg.h"
 #include "loop/redis.h"
 #include "pass.h"
@@ -240,6 +241,7 @@ static void begin(struct scheduler *s)
     /* Not referenced: they stay to the very end, so that an impatient second signal does not kill. */
     uv_signal_start(&s->on_term, on_signal, SIGTERM);
     uv_signal_start(&s->on_int, on_signal, SIGINT);
+    end_signals_hold();
     uv_unref((uv_handle_t *)&s->on_term);
     uv_unref((uv_handle_t *)&s->on_int);
     if (!s->once) {
@@ -253,14 +255,8 @@ static void begin(struct scheduler *s)
     start_pass(s);
 }
 
-/* Without a handler a signal would kill: from here on none is delivered. */
 static void close_signals(struct scheduler *s)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigprocmask(SIG_BLOCK, &set, NULL);
     uv_close((uv_handle_t *)&s->on_term, NULL);
     uv_close((uv_handle_t *)&s->on_int, NULL);
 }

@@ -103,9 +103,11 @@ $$;
 -- storage_config is text that holds JSON: which members of it changed can be told, their values can't.
 CREATE FUNCTION bm_audit_members(before text, after text) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-    b jsonb := coalesce(before, '{}')::jsonb;
-    a jsonb := coalesce(after, '{}')::jsonb;
+    b jsonb;
+    a jsonb;
 BEGIN
+    b := coalesce(before, '{}')::jsonb; -- in here, where what is no JSON is caught
+    a := coalesce(after, '{}')::jsonb;
     RETURN (SELECT jsonb_agg(k ORDER BY k) FROM jsonb_object_keys(b || a) AS k WHERE b -> k IS DISTINCT FROM a -> k);
 EXCEPTION WHEN data_exception THEN
     RETURN NULL;

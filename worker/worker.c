@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "loop/end_signals.h"
 
 enum { TICK_MS = 250, PROGRESS_MS = 2000, LAST_WORDS_MS = 5000, RENEW_MS = 5000, COMPLAIN_AGAIN_MS = 60000 };
 
@@ -296,6 +297,7 @@ static void start_timers(struct worker *w)
     uv_timer_stop(&w->due);
     uv_signal_start(&w->on_term, on_signal, SIGTERM);
     uv_signal_start(&w->on_int, on_signal, SIGINT);
+    end_signals_hold();
     w->heartbeat.data = w;
 }
 
@@ -395,12 +397,8 @@ void worker_deinit(struct worker *w)
     uv_run(w->loop, UV_RUN_DEFAULT);
     assert(w->open_parts == 0 && w->asking == 0);
     if (w->flush.data) {
-        /* last, and then ignored: libuv restores the default action, and a late second signal must not kill
-         * an orderly end */
         uv_close((uv_handle_t *)&w->on_term, NULL);
         uv_close((uv_handle_t *)&w->on_int, NULL);
-        signal(SIGTERM, SIG_IGN);
-        signal(SIGINT, SIG_IGN);
     }
     uv_run(w->loop, UV_RUN_DEFAULT);
 }

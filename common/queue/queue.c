@@ -8,19 +8,19 @@
 
 extern const char queue_lua_prelude[], queue_lua_enqueue[], queue_lua_work[], queue_lua_heartbeat[],
     queue_lua_leave[], queue_lua_unpark[], queue_lua_reap[], queue_lua_stats[], queue_lua_workers[],
-    queue_lua_list[];
+    queue_lua_list[], queue_lua_forget[];
 
-enum script { ENQUEUE, WORK, HEARTBEAT, LEAVE, UNPARK, REAP, STATS, WORKERS, LIST, N_SCRIPTS };
+enum script { ENQUEUE, WORK, HEARTBEAT, LEAVE, UNPARK, REAP, STATS, WORKERS, LIST, FORGET, N_SCRIPTS };
 
 /* Joined with the prelude at first use and kept for the life of the process. */
 static struct redis_script *script_of(enum script which)
 {
     static struct redis_script scripts[N_SCRIPTS];
     static const char *const names[N_SCRIPTS] = {"enqueue", "work",  "heartbeat", "leave", "unpark",
-                                                 "reap",    "stats", "workers",   "list"};
-    const char *const bodies[N_SCRIPTS] = {queue_lua_enqueue, queue_lua_work,    queue_lua_heartbeat,
-                                           queue_lua_leave,   queue_lua_unpark,  queue_lua_reap,
-                                           queue_lua_stats,   queue_lua_workers, queue_lua_list};
+                                                 "reap",    "stats", "workers",   "list",  "forget"};
+    const char *const bodies[N_SCRIPTS] = {
+        queue_lua_enqueue, queue_lua_work,  queue_lua_heartbeat, queue_lua_leave, queue_lua_unpark,
+        queue_lua_reap,    queue_lua_stats, queue_lua_workers,   queue_lua_list,  queue_lua_forget};
     static char texts[N_SCRIPTS][16384];
     struct redis_script *s = &scripts[which];
     if (s->text == NULL) {
@@ -241,4 +241,14 @@ void queue_ask_list(struct redis_client *redis, const char *queue, const char *s
     add(&a, state);
     add_int(&a, limit);
     call(redis, LIST, queue, &a, cb, data);
+}
+
+void queue_forget_dead(struct redis_client *redis, const char *queue, const char *const *entries, int n,
+                       redis_done_fn cb, void *data)
+{
+    struct arguments a;
+    arguments_init(&a, n, 0);
+    for (int i = 0; i < n; i++)
+        add(&a, entries[i]);
+    call(redis, FORGET, queue, &a, cb, data);
 }

@@ -91,6 +91,10 @@ void queue_unpark(struct redis_client *redis, const char *queue, const char *why
 void queue_reap(struct redis_client *redis, const char *queue, int max, int64_t worker_ttl_ms,
                 redis_done_fn cb, void *data);
 
+/* Takes entries off the dead list, n >= 1. Answer: how many were there. */
+void queue_forget_dead(struct redis_client *redis, const char *queue, const char *const *entries, int n,
+                       redis_done_fn cb, void *data);
+
 /* -- for people; answers as in stats.lua, workers.lua and list.lua, see look.h */
 void queue_ask_stats(struct redis_client *redis, const char *queue, int64_t within_ms, redis_done_fn cb,
                      void *data);

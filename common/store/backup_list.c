@@ -92,8 +92,10 @@ static void ask_time(struct conditions *c, const char *before, const int64_t *ms
  * for a schedule's. */
 static void ask_pages_of(struct conditions *c, const char *column, int64_t id, int64_t before)
 {
-    ask_id(c, column, id, "::int");
-    strbuf_printf(&c->sql, " AND (%.*s, id) < ($%d::int, %" PRId64 ")", (int)strcspn(column, " "), column,
+    int at = c->n;
+    snprintf(c->texts[at], sizeof c->texts[0], "%" PRId64, id);
+    c->values[c->n++] = c->texts[at];
+    strbuf_printf(&c->sql, " AND %s >= $%d::int AND (%s, id) < ($%d::int, %" PRId64 ")", column, c->n, column,
                   c->n, before ? before : INT64_C(1) << 31);
 }
 
@@ -116,11 +118,11 @@ int backup_add_list(struct pg_request *request, const struct backup_filter *filt
     strbuf_init(&c.sql, MAX_SQL / 4);
     strbuf_puts(&c.sql, "SELECT * FROM backups WHERE true");
     if (filter->schedule_id) {
-        ask_pages_of(&c, "schedule_id >= ", filter->schedule_id, filter->before);
+        ask_pages_of(&c, "schedule_id", filter->schedule_id, filter->before);
         order = "schedule_id DESC, id DESC";
         ask_id(&c, "database_id = ", filter->database_id, "::int");
     } else if (filter->database_id) {
-        ask_pages_of(&c, "database_id >= ", filter->database_id, filter->before);
+        ask_pages_of(&c, "database_id", filter->database_id, filter->before);
         order = "database_id DESC, id DESC";
     } else
         ask_id(&c, "id < ", filter->before, "::bigint");

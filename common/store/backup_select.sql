@@ -10,7 +10,7 @@ SELECT b.id, b.name, b.database_id, db.name AS database, b.schedule_id, s.name A
        b.artifact_source_bytes, b.artifact_attempts,
        to_char(b.artifact_next_attempt_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS artifact_next_attempt_at,
        to_char(b.artifact_ready_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS artifact_ready_at,
-       b.artifact_seconds, nullif(b.storage_type::text, '') AS storage_type, nullif(b.file_path, '') AS file_path,
+       b.artifact_seconds, b.storage_type::text, nullif(b.file_path, '') AS file_path,
        b.file_size, b.checksum,
        coalesce((
            SELECT json_agg(row_to_json(x))

@@ -42,20 +42,35 @@ static int put_kept(const char *text, const char *kept, char **ret_text, struct 
     return rc;
 }
 
+/* config without its sealed member, but with what is sealed there; a member that stands beside it is a newer
+ * one. */
+static int unseal(const json_t *config, const struct keyring *keyring, json_t **ret_plain, struct error *err)
+{
+    json_t *plain = json_copy((json_t *)config), *secrets = NULL;
+    json_t *sealed = json_pack("{s:O}", "sealed", json_object_get(config, "sealed"));
+    int rc = plain && sealed ? storage_config_open(sealed, keyring, &secrets, err) : out_of_memory(err);
+    if (rc == 0 && (json_object_del(plain, "sealed") || json_object_update_missing(plain, secrets)))
+        rc = out_of_memory(err);
+    json_decref(sealed);
+    storage_config_free(secrets); /* overwrites what plain has not taken */
+    if (rc) {
+        storage_config_free(plain);
+        return rc;
+    }
+    *ret_plain = plain;
+    return 0;
+}
+
 static int seal(const char *text, const struct keyring *keyring, json_t **ret_config, struct error *err)
 {
-    json_t *plain = NULL, *opened = NULL;
-    int rc = storage_config_parse_literal(text, &plain, err);
-    /* what is sealed already is sealed again with what is new beside it */
-    if (rc == 0 && plain)
-        rc = storage_config_open(plain, keyring, &opened, err);
-    if (rc == 0 && opened)
-        rc = storage_config_seal(opened, keyring, ret_config, err);
-    if (opened != plain)
-        storage_config_free(opened);
-    else
-        json_decref(opened);
+    json_t *config = NULL, *plain = NULL;
+    int rc = storage_config_parse_literal(text, &config, err);
+    if (rc == 0 && json_object_get(config, "sealed"))
+        rc = unseal(config, keyring, &plain, err);
+    if (rc == 0 && config)
+        rc = storage_config_seal(plain ? plain : config, keyring, ret_config, err);
     storage_config_free(plain);
+    storage_config_free(config);
     return rc;
 }
 

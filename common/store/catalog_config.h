@@ -21,7 +21,8 @@ bool catalog_config_needs_keys(const char *text, bool encrypt);
  * catalog_apply's checks.
  *
  * kept: the storage_config that the row has by now, not redacted, "" when it has none: "sealed": "***", as
- * rows are shown, stands for what is sealed in it. NULL: for nothing.
+ * rows are shown, stands for what is sealed in it. NULL: for nothing. With encrypt, new secrets beside it are
+ * added, and replace those of their name.
  *
  * keyring may be NULL where no key is needed. ERROR_INPUT and keyring_open's errors; no part of text's values
  * is in the message. Free changes with secret_json_free.

@@ -5,11 +5,11 @@ import fcntl
 import json
 import os
 import re
-import signal
 import socket
 import struct
 import subprocess
 import termios
+import types
 import urllib.error
 import urllib.request
 
@@ -17,6 +17,7 @@ import pytest
 
 from harness.api import make_token
 from harness.backup_rows import add_database
+from harness.contract import contract_of
 from harness.system import System
 
 
@@ -31,6 +32,8 @@ class Api:
         if not self.address.startswith("unix:"):
             host, port = self.address.rsplit(":", 1)
             self.socket_address = (host, int(port))
+            with urllib.request.urlopen(f"http://{self.address}/openapi.json", timeout=60) as document:
+                self.contract = contract_of(document.read())
 
     def request(self, path, method="GET", data=None, headers=None):
         """(status, parsed JSON or None, headers)"""
@@ -42,7 +45,9 @@ class Api:
         except urllib.error.HTTPError as e:
             status, body, fields = e.code, e.read(), e.headers
         assert fields["Content-Type"] == ("application/json" if status < 400 else "application/problem+json")
-        return status, json.loads(body) if body else None, fields
+        value = json.loads(body) if body else None
+        self.contract.check(method, path, data, types.SimpleNamespace(status=status, headers=fields, bytes=body, json=value))
+        return status, value, fields
 
     def get(self, path, expect=200):
         status, body, _ = self.request(path)
@@ -282,19 +287,6 @@ def test_postgresql_killed_and_restarted(programs, own_postgres, redis, tmp, env
         api.process.terminate()
     finally:
         system.close()
-
-
-def test_signals_are_one_threads_business(api):
-    """Else the last moment, when libuv has given a signal back to the system, would kill."""
-    tasks = f"/proc/{api.process.popen.pid}/task"
-    assert len(os.listdir(tasks)) > 30  # the pool has begun
-    taking = []
-    for thread in os.listdir(tasks):
-        with open(f"{tasks}/{thread}/status") as f:
-            blocked = int(re.search(r"SigBlk:\s*(\S+)", f.read()).group(1), 16)
-        if not all(blocked & (1 << (number - 1)) for number in (signal.SIGTERM, signal.SIGINT)):
-            taking.append(int(thread))
-    assert taking == [api.process.popen.pid]
 
 
 def test_impatient_end(bm, api):

@@ -2,6 +2,8 @@
 come twice."""
 
 import concurrent.futures
+import contextlib
+import http.client
 import json
 import os
 import re
@@ -142,6 +144,56 @@ def test_many_runs_at_once(bm, api, notes):
     bm.fsck()
 
 
+@pytest.mark.parametrize("end", ["terminate", "kill"])
+def test_ended_in_the_middle(bm, api, notes, wait_for, end):
+    """What was answered is made, also when the server ends before it has queued it."""
+    made = []
+
+    def run_until_it_ends():
+        with contextlib.suppress(OSError, http.client.HTTPException, AssertionError):
+            while True:
+                made.append(api.run(notes)["id"])
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(run_until_it_ends) for _ in range(4)]
+        wait_for(lambda: len(made) > 20)
+        getattr(api.process, end)()
+        for each in running:
+            each.result()
+    bm.worker()
+    bm.wait_ended(*made)
+    found = bm.query("SELECT id, status FROM backups")
+    assert {r["id"] for r in found} >= set(made) and len(set(made)) == len(made)
+    bm.wait_ended(*(r["id"] for r in found))  # those, too, whose answer was lost
+    assert bm.value("SELECT count(*) FROM backups WHERE status <> 'completed'") == 0
+    bm.fsck()
+
+
+def test_another_program_looks_through_the_queue(bm, notes, wait_for):
+    """A resume while somebody else holds the lock of maintenance: the parked jobs go on as soon as it is free, and runs
+    are queued meanwhile."""
+    api = Backups(bm)
+    admin = make_token(bm, "operator")
+    bm.worker(BM_RECONCILE_SECONDS="86400")
+    wait_for(lambda: bm.value("SELECT count(*) FROM maintenance WHERE name = 'reconcile'"))  # its only one for today
+    assert api.ask("POST", "/api/queues/default/pause", None, 200, admin).json["paused_at"]
+    made = api.run(notes)
+    redis = bm.redis.client()
+    wait_for(lambda: redis.llen("bm:{default}:parked:paused") == 2)
+    wait_for(lambda: bm.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0)
+    other = bm.postgres.connect(bm.database)
+    other.autocommit = False
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(7305171)")  # common/store/unfinished.c
+        assert api.ask("POST", "/api/queues/default/resume", None, 200, admin).json["paused_at"] is None
+        later = api.run(notes)
+        assert bm.wait_ended(later["id"])["status"] == "completed"
+        assert bm.backup(made["id"])["status"] == "pending"
+        other.commit()
+    other.close()
+    assert bm.wait_ended(made["id"], bound=60)["status"] == "completed"
+
+
 # -- keys of requests
 
 
@@ -270,8 +322,10 @@ def test_cancel_while_it_is_dumped(bm, api, notes, wait_for):
 
 def test_history_and_what_is_not_there(bm, api):
     database = add_database(bm)
-    old = add_backup(bm, database, "old", "failed", origin="migrated")
-    add_copy(bm, old, "local", "x", "failed", origin="migrated")
+    old = add_backup(bm, database, "old", "failed", origin="migrated", file_path="", file_size=7)
+    add_copy(bm, old, "local", "x", "failed", origin="migrated", file_size=8)
+    shown = api.get(f"/api/backups/{old}")
+    assert [shown[k] for k in ("storage_type", "file_path", "file_size", "checksum")] == ["local", "x", 7, None]
     for act in ("retry", "cancel"):
         assert "older system" in api.post(f"/api/backups/{old}/{act}", None, 409)["detail"]
         assert "no backup 4711" in api.post(f"/api/backups/4711/{act}", None, 404)["detail"]
@@ -431,11 +485,12 @@ def test_status_counts_what_is_there(bm, api):
     for i, status in enumerate(("pending", "in_progress", "in_progress", "completed", "completed", "completed", "partial", "failed")):
         add_backup(bm, databases[i % 2], f"b{i}", status, completed_at=f"2025-11-0{i + 1}T08:00:00Z")
     bm.query("SELECT bm_fold_statistics(1000)")
-    bm.query("DELETE FROM backups WHERE name = 'b5'")  # the last success, after it was counted
-    bm.query("UPDATE backups SET status = 'failed' WHERE name = 'b7'")
+    bm.query("UPDATE backups SET status = 'partial' WHERE name = 'b5'")  # the last success, after it was counted
+    bm.query("DELETE FROM backups WHERE name = 'b0'")
     rows = bm.query("SELECT status, count(*) AS n FROM backups GROUP BY 1")
     counts = api.get("/api/status")["backups"]
-    assert {k: counts[k] for k in counts if k not in ("total", "last_completed_at")} == {r["status"]: r["n"] for r in rows}
+    assert {k: counts[k] for k in counts if k not in ("total", "last_completed_at")} == \
+        {"pending": 0, **{r["status"]: r["n"] for r in rows}}
     assert counts["total"] == 7 and counts["last_completed_at"] == "2025-11-05T08:00:00Z"
 
 

@@ -52,7 +52,7 @@ def test_what_it_says(bm, lists):
                           "enabled": True}],
     }  # fmt: skip
     assert {k: shown[k] for k in facts} == facts
-    assert set(shown) == {*facts, "created_at", "updated_at", "last_backup", "password_ref", "source_argv"}
+    assert set(shown) == {*facts, "created_at", "updated_at", "last_backup", "password_ref", "source_program"}
     assert shown["last_backup"].pop("created_at") and shown["last_backup"] == {
         "id": bad, "name": "bad", "status": "failed", "error_message": "no space", "completed_at": "2026-01-02T10:00:00Z",
     }  # fmt: skip

@@ -411,7 +411,7 @@ def test_no_secret_leaves(bm, page):
         add_copy(bm, backup, "s3", f"k{i}", "failed", storage_config=config, priority=i)
     answer = page.details(database)
     text = json.dumps([answer, page.ask("/api/databases").json, page.ask(f"/api/databases/{database}").json])
-    for secret in ("LEAK", "fernet-secret", "option-secret", "HIDDEN_REFERENCE", "password_"):
+    for secret in ("LEAK", "fernet-secret", "option-secret", "HIDDEN_REFERENCE", "password_encrypted"):
         assert secret not in text
     configs = [d["storage_config"] for d in answer["recent_backups"][0]["destinations"]]
     assert json.loads(configs[0]) == {"bucket": "b", "secret_access_key": "***", "proxy": "***", "credentials_ref": "env:NAME"}
@@ -502,7 +502,7 @@ def test_reads_few_pages(bm, page):
         ("details_statistics", "int", "{}"),
         ("details_backups", "int, int, bigint", "{}, 10, NULL"),
         ("details_backups", "int, int, bigint", "{}, 10, 30"),
-        ("databases_list", "int, int, int, text, int, boolean", "NULL, NULL, 50, NULL, NULL, NULL"),
+        ("databases_list", "int, int, int, text, int, boolean, boolean", "NULL, NULL, 50, NULL, NULL, NULL, NULL"),
     ):
         with open(os.path.join(REPOSITORY, "api", f"{name}.sql")) as f:
             bm.query(f"PREPARE q ({types}) AS " + f.read().replace("%", "%%"))

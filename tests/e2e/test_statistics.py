@@ -162,8 +162,10 @@ def test_folded_by_maintenance(bm):
     bm.command_database("greeting", "echo", "hello")
     bm.assign("greeting", "disk")
     bm.worker()
-    bm.wait_ended(*[bm.run("greeting") for _ in range(3)])
-    wait_for(lambda: bm.value("SELECT count(*) FROM backup_statistics_changes") == 0)
+    backups = [bm.run("greeting") for _ in range(3)]
+    bm.wait_ended(*backups)
+    assert [bm.backup(backup)["status"] for backup in backups] == ["completed"] * 3, bm.describe(*backups)
+    wait_for(lambda: bm.value("SELECT count(*) FROM backup_statistics_changes") == 0, what=lambda: bm.describe(*backups))
     assert bm.query("SELECT total, completed, unfinished, copies FROM backup_statistics WHERE total > 0 OR copies > 0") == [
         {"total": 3, "completed": 3, "unfinished": 0, "copies": 3}]  # fmt: skip
 

@@ -45,6 +45,10 @@ class DeadMount:
         if os.path.exists(self.switch):
             os.remove(self.switch)
 
+    def is_asked(self):
+        """Somebody waits for an answer, or has."""
+        return os.path.exists(self.switch + ".asked")
+
     def close(self):
         self.answer()
         subprocess.run(["umount", "--lazy", self.path], check=False)
@@ -57,6 +61,8 @@ def serve(mountpoint, switch):
 
     class Files(fusepy.Operations):
         def getattr(self, path, fh=None):
+            if os.path.exists(switch):
+                open(switch + ".asked", "w").close()
             while os.path.exists(switch):
                 time.sleep(0.02)
             name = os.path.basename(path)

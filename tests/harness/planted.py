@@ -19,7 +19,7 @@ class Planted:
     def __init__(self, bm):
         self.bm = bm
         self.secrets = {}  # where it stands -> what nobody may see
-        self.references = {}  # what admins alone may see: where secrets live, and command lines
+        self.references = {}  # what admins alone may see: where secrets live
         self._catalog()
         self._history()
         self._people()
@@ -49,7 +49,7 @@ class Planted:
         self.database = add_database(
             bm, "planted", group_id=self.group, password_encrypted=self.secret("password_encrypted"),
             connection_options=f'{{"sslpassword": "{self.secret("connection_options")}"}}',
-            source_argv=f'["dump", "--with={self.reference("source_argv")}"]', password_ref=self.reference("password_ref"),
+            source_argv=f'["dump", "--password={self.secret("source_argv")}"]', password_ref=self.reference("password_ref"),
         )  # fmt: skip
         self.schedule = add_schedule(bm, self.database, "nightly")
         self.base = bm.directory("planted")
@@ -70,6 +70,7 @@ class Planted:
             f.write(CONTENT)
         facts = {"file_size": len(CONTENT), "checksum": hashlib.sha256(CONTENT).hexdigest(), "base_path": self.base}
         self.backup = add_backup(bm, self.database, "planted_20251102_080000", schedule_id=self.schedule)
+        # it can be read, too: its place has no settings that would be refused
         self.copy = add_copy(bm, self.backup, "local", "whole.gz", **facts)
         self.copies = [
             self.copy,
@@ -77,8 +78,8 @@ class Planted:
                      storage_config=self.config("copy's"), resume_state=self.secret("resume_state"), error_message="gone"),
         ]  # fmt: skip
         add_backup(bm, self.database, "older_20241102_080000", origin="migrated")
-        bm.query("INSERT INTO operations (kind, destination_id, object_name, owner, lease_until) VALUES ('test', %s, 'disk', 'x', now())",
-                 self.destination)  # fmt: skip
+        bm.query("INSERT INTO operations (kind, state, backup_id, object_name, result, owner, lease_until, started_at, ended_at) "
+                 "VALUES ('verify', 'done', %s, 'planted', '{\"ok\": true, \"copies\": []}', 'another API', now(), now(), now())", self.backup)  # fmt: skip
 
     def _people(self):
         bm = self.bm

@@ -10,7 +10,7 @@
 
 #include "input.h"
 
-enum { NAME, COUNT, ON, KIND, AT, TAGS, CONFIG, PASSWORD, NOTE, FIELDS };
+enum { NAME, COUNT, ON, KIND, AT, TAGS, CONFIG, PASSWORD, NOTE, SETTINGS, FIELDS };
 static const char *const kinds[] = {"local", "s3", NULL};
 static const struct input_field fields[FIELDS] = {
     [NAME] = {"name", INPUT_TEXT, INPUT_REQUIRED, .min = 1, .max = 8},
@@ -22,6 +22,7 @@ static const struct input_field fields[FIELDS] = {
     [CONFIG] = {"config", INPUT_OBJECT, .max = 20},
     [PASSWORD] = {"password", INPUT_TEXT, INPUT_SECRET, .min = 12, .hint = "at least 12 characters"},
     [NOTE] = {"note", INPUT_TEXT, INPUT_LINES},
+    [SETTINGS] = {"settings", INPUT_OBJECT, INPUT_OR_TEXT | INPUT_SECRET, .max = 20},
 };
 
 static struct input *body(const char *text, struct problem *problem)
@@ -38,7 +39,7 @@ static void test_values(void **state)
         "\"tags\":[\"a\",\"b\"],\"config\":{\"x\":[1,2]},\"password\":\"123456789012\",\"note\":\"a\\n\\tb\"}",
         &problem);
     assert_non_null(in);
-    assert_int_equal(in->n_given, FIELDS);
+    assert_int_equal(in->n_given, FIELDS - 1);
     assert_string_equal(in->values[NAME].text, "n\xc3\xa8");
     assert_int_equal(in->values[COUNT].integer, -3);
     assert_string_equal(in->values[COUNT].text, "-3");
@@ -87,12 +88,13 @@ static void test_errors(void **state)
     (void)state;
     refused("{}", 422, "name: is missing: write a text of 1 to 8 bytes without control characters");
     refused("", 422, "name: is missing: write a text of 1 to 8 bytes without control characters");
-    refused("{\"name\":\"123456789\",\"count\":10,\"on\":1,\"kind\":\"gcs\",\"at\":\"now\",\"who\":1}", 422,
-            "who: is not known here; known: name, count, on, kind, at, tags, config, password, note; "
-            "name: write a text of 1 to 8 bytes without control characters, not '123456789'; "
-            "count: write a whole number from -3 to 9, not 10; on: write true or false, not 1; "
-            "kind: write one of local, s3, not 'gcs'; "
-            "at: write a time with its zone, such as 2025-11-02T08:00:00Z, not 'now'");
+    refused(
+        "{\"name\":\"123456789\",\"count\":10,\"on\":1,\"kind\":\"gcs\",\"at\":\"now\",\"who\":1}", 422,
+        "who: is not known here; known: name, count, on, kind, at, tags, config, password, note, settings; "
+        "name: write a text of 1 to 8 bytes without control characters, not '123456789'; "
+        "count: write a whole number from -3 to 9, not 10; on: write true or false, not 1; "
+        "kind: write one of local, s3, not 'gcs'; "
+        "at: write a time with its zone, such as 2025-11-02T08:00:00Z, not 'now'");
     refused("{\"name\":\"n\",\"password\":\"hunter2\"}", 422, "password: write at least 12 characters");
     refused("{\"name\":\"n\",\"tags\":[\"12345\"]}", 422,
             "tags: write a list of at most 200 texts of 1 to 4 bytes");
@@ -108,6 +110,33 @@ static void test_errors(void **state)
                                    "{\"count\":1e999}", NULL};
          *p; p++)
         refused(*p, 400, "");
+}
+
+static void test_object_or_text(void **state)
+{
+    struct problem problem;
+    (void)state;
+    struct input *in = body("{\"name\":\"n\",\"settings\":{\"x\":1}}", &problem);
+    assert_non_null(in);
+    assert_true(json_is_object(in->values[SETTINGS].json) && in->values[SETTINGS].text == NULL);
+    input_free(in);
+    in = body("{\"name\":\"n\",\"settings\":\"{ not parsed\"}", &problem);
+    assert_non_null(in);
+    assert_null(in->values[SETTINGS].json);
+    assert_string_equal(in->values[SETTINGS].text, "{ not parsed");
+    input_free(in);
+    for (const char *const *p = (const char *const[]){"[]", "1", "null", "\"a\\u0001\\n\\u0000\"",
+                                                      "\"123456789012345678901\"", NULL};
+         *p; p++) {
+        char text[100];
+        snprintf(text, sizeof text, "{\"name\":\"n\",\"settings\":%s}", *p);
+        assert_null(body(text, &problem));
+        problem_deinit(&problem);
+    }
+    refused("{\"name\":\"n\",\"settings\":7}", 422,
+            "settings: write an object, or its JSON as a text, of at most 20 bytes, not 7");
+    refused("{\"name\":\"n\",\"config\":\"{}\"}", 422,
+            "config: write an object of at most 20 bytes, not '{}'");
 }
 
 static void test_depth(void **state)
@@ -198,8 +227,8 @@ static void test_problem(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values), cmocka_unit_test(test_errors),  cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_query),  cmocka_unit_test(test_problem),
+        cmocka_unit_test(test_values), cmocka_unit_test(test_errors), cmocka_unit_test(test_object_or_text),
+        cmocka_unit_test(test_depth),  cmocka_unit_test(test_query),  cmocka_unit_test(test_problem),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

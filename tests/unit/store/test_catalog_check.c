@@ -166,10 +166,95 @@ static void test_sealed_stays(void **state)
     assert_null(row);
 }
 
+/* The field of the first thing that is wrong, for a form to show the message beside it. */
+static void test_fields(void **state)
+{
+    static const struct {
+        enum catalog_kind kind;
+        const char *changes, *field;
+    } cases[] = {
+        {CATALOG_GROUP, "{\"name\": \"7\"}", "name"},
+        {CATALOG_DATABASE, "{\"name\": \"a\", \"db_type\": \"mysql\"}", "db_type"},
+        {CATALOG_DATABASE, "{\"name\": \"a\"}", "db_type"},
+        {CATALOG_DATABASE, "{\"name\": \"a\", \"db_type\": \"PostgreSQL\"}", "database_name"},
+        {CATALOG_DATABASE, "{\"name\": \"a\", \"db_type\": \"file\"}", "source_path"},
+        {CATALOG_DATABASE, "{\"name\": \"a\", \"db_type\": \"file\", \"source_path\": \"/no/such\"}",
+         "source_path"},
+        {CATALOG_DATABASE, "{\"name\": \"a\", \"db_type\": \"command\", \"source_argv\": \"[]\"}",
+         "source_argv"},
+        {CATALOG_DATABASE, "{\"name\": \"a\", \"db_type\": \"file\", \"port\": 0}", "port"},
+        {CATALOG_DATABASE,
+         "{\"name\": \"a\", \"db_type\": \"postgresql\", \"database_name\": \"d\", \"password_ref\": \"x y\"}",
+         "password_ref"},
+        {CATALOG_DESTINATION, "{\"name\": \"a\", \"storage_type\": \"ftp\"}", "storage_type"},
+        {CATALOG_DESTINATION, "{\"name\": \"a\", \"storage_type\": \"local\"}", "base_path"},
+        {CATALOG_DESTINATION, "{\"name\": \"a\", \"storage_type\": \"s3\", \"base_path\": \"/tmp\"}",
+         "base_path"},
+        {CATALOG_DESTINATION, "{\"name\": \"a\", \"storage_type\": \"s3\"}", "storage_config"},
+        {CATALOG_DESTINATION, "{\"name\": \"a\", \"storage_type\": \"s3\", \"queue\": \"a b\"}", "queue"},
+        {CATALOG_DESTINATION, "{\"name\": \"a\", \"storage_type\": \"s3\", \"path_template\": \"x\"}",
+         "path_template"},
+        {CATALOG_DESTINATION, "{\"name\": \"a\", \"storage_type\": \"s3\", \"credentials_ref\": \"x y\"}",
+         "credentials_ref"},
+        {CATALOG_SCHEDULE, "{\"name\": \"a\"}", "cron_expression"},
+        {CATALOG_SCHEDULE, "{\"name\": \"a\", \"schedule_type\": \"interval\"}", "interval_value"},
+        {CATALOG_SCHEDULE, "{\"name\": \"a\", \"cron_expression\": \"@daily\", \"timezone\": \"Mars\"}",
+         "timezone"},
+        {CATALOG_ASSIGNMENT, "{\"priority\": -1}", "priority"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct error err = {0};
+        const char *field = NULL;
+        json_t *row = NULL, *changes = json_loads(cases[i].changes, 0, NULL);
+        assert_non_null(changes);
+        assert_int_not_equal(
+            catalog_apply(cases[i].kind, NULL, changes, &settings, now_ms, &row, &field, &err), 0);
+        if (field == NULL || strcmp(field, cases[i].field) != 0)
+            fail_msg("%s: %s: %s", cases[i].changes, field ? field : "-", err.message);
+        json_decref(changes);
+    }
+}
+
+static void test_what_blocks(void **state)
+{
+    static const struct {
+        enum catalog_kind kind;
+        const char *current, *changes;
+        bool blocks;
+    } cases[] = {
+        {CATALOG_GROUP, NULL, "{}", false},
+        {CATALOG_SCHEDULE, NULL, "{}", false},
+        {CATALOG_ASSIGNMENT, NULL, "{\"enabled\": true}", false},
+        {CATALOG_DATABASE, NULL, "{\"db_type\": \"File\"}", true},
+        {CATALOG_DATABASE, NULL, "{\"db_type\": \"directory\"}", true},
+        {CATALOG_DATABASE, NULL, "{\"db_type\": \"command\"}", false},
+        {CATALOG_DATABASE, "{\"db_type\": \"file\"}", "{\"name\": \"x\"}", true},
+        {CATALOG_DATABASE, "{\"db_type\": \"file\"}", "{\"is_active\": false}", false},
+        {CATALOG_DATABASE, "{\"db_type\": \"file\"}", "{\"is_active\": true}", true},
+        {CATALOG_DATABASE, "{\"db_type\": \"file\"}", "{\"db_type\": \"command\"}", false},
+        {CATALOG_DESTINATION, NULL, "{\"storage_type\": \"local\"}", true},
+        {CATALOG_DESTINATION, NULL, "{\"storage_type\": \"local_external\"}", true},
+        {CATALOG_DESTINATION, NULL, "{\"storage_type\": \"s3\"}", false},
+        {CATALOG_DESTINATION, "{\"storage_type\": \"local\"}", "{\"priority\": 1}", true},
+        {CATALOG_DESTINATION, "{\"storage_type\": \"local\"}", "{\"enabled\": false}", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *current = cases[i].current ? json_loads(cases[i].current, 0, NULL) : NULL;
+        json_t *changes = json_loads(cases[i].changes, 0, NULL);
+        assert_int_equal(catalog_apply_blocks(cases[i].kind, current, changes), cases[i].blocks);
+        json_decref(current);
+        json_decref(changes);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_path_templates),
-                                       cmocka_unit_test(test_next_run), cmocka_unit_test(test_redaction),
-                                       cmocka_unit_test(test_sealed_stays)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names),        cmocka_unit_test(test_path_templates),
+        cmocka_unit_test(test_next_run),     cmocka_unit_test(test_redaction),
+        cmocka_unit_test(test_sealed_stays), cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_what_blocks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
