@@ -22,7 +22,7 @@
 
 #define TICK_MS 5000
 #define SILENT_MS 12500 /* a comment follows with the next tick: 15 s at most */
-#define LINGER_MS 60000 /* the source goes on without streams: pages reload */
+#define LINGER_MS 15000 /* the source goes on without streams: pages reload */
 
 struct events {
     struct api *api;

@@ -139,12 +139,7 @@ static void next(struct probe *probe);
 
 static void end_step(struct probe *probe, const struct error *err)
 {
-    struct error cancelled = {0};
     probe->op = NULL;
-    if (err == NULL && probe->cancelled && probe->step != PROBE_DELETE) {
-        error_set(&cancelled, ERROR_CANCELLED, true, "the test was ended");
-        err = &cancelled;
-    }
     if (err && err->code == 0)
         err = NULL;
     probe->failed |= err != NULL;
@@ -250,9 +245,13 @@ static void on_ended(uv_handle_t *handle)
 static void next(struct probe *probe)
 {
     struct error err = {0};
-    if (probe->step == PROBE_STEPS)
+    if (probe->step == PROBE_STEPS) {
         uv_close((uv_handle_t *)&probe->begin, on_ended);
-    else if (start_step(probe, &err))
+        return;
+    }
+    if (probe->cancelled && probe->step != PROBE_DELETE)
+        error_set(&err, ERROR_CANCELLED, true, "the test was ended");
+    if (err.code || start_step(probe, &err))
         end_step(probe, &err);
 }
 

@@ -694,7 +694,8 @@ def test_programs_that_run_on_meanwhile(old, wait_for, version, first, then):
 
 
 def test_changes_of_backups_are_announced(old):
-    """003: channel bm_events names the backups that a statement touched; nothing is said of one that touched none."""
+    """003: channel bm_events names the backups that a statement touched; nothing is said of one that touched none, and
+    nothing at all while nobody holds the locks of bm_nobody_listens."""
     database = old("enum").create().fill([PRIMARY[0][0]])
     database.migrate("up")
     listener = database.postgres.connect(database.name)
@@ -711,6 +712,9 @@ def test_changes_of_backups_are_announced(old):
             listener.notifies.clear()
         return [json.loads(p) for p in found if p != "end"]
 
+    assert heard("UPDATE backups SET checksum = 'w' WHERE id = 1") == []
+    with listener.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock_shared(7305173, i) FROM generate_series(0, 63) i")
     assert heard("UPDATE backups SET checksum = 'x' WHERE id = 1") == [{"backups": [1]}]
     assert heard("UPDATE backup_destinations SET bytes_done = 5") == [{"backups": [1]}]
     assert heard("UPDATE backup_destinations SET bytes_done = 5 WHERE false") == []
