@@ -266,12 +266,13 @@ bool api_run(struct api *api)
 
 void api_reply_pg_error(struct http_request *request, const struct error *err)
 {
-    log_warn("PostgreSQL: %s; the request is answered with an error", err->message);
+    bool stranger = http_request_identity(request) == NULL;
+    log_warn("%s; the request is answered with an error", err->message);
     if (strcmp(err->native, "42P01") == 0 || strcmp(err->native, "42703") == 0)
         problem_reply(request, 503,
                       "the tables are not there, or older than this program: run backupctl migrate up");
     else if (err->retryable)
-        problem_reply(request, 503, "PostgreSQL: %s", err->message);
+        problem_reply(request, 503, "%s", stranger ? "PostgreSQL does not answer" : err->message);
     else
-        problem_reply(request, 500, "PostgreSQL: %s", err->message);
+        problem_reply(request, 500, "%s", stranger ? "PostgreSQL refused; see the log" : err->message);
 }

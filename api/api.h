@@ -80,5 +80,6 @@ void status_get(struct api *api, struct http_request *request);
 /* GET /api/databases/{id}/details?limit=&before= */
 void details_get(struct api *api, struct http_request *request);
 
-/* Replies to a request that PostgreSQL could not answer, and logs what came in between. */
+/* Replies to a request that PostgreSQL could not answer, and logs what came in between. Whoever has not said
+ * who they are does not learn where PostgreSQL is, and as whom it is asked. */
 void api_reply_pg_error(struct http_request *request, const struct error *err);
