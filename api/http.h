@@ -52,9 +52,10 @@ struct http_limits {
     int64_t
         arrive_ms;   /* a request, from its first line to its last byte; also a connection's first request */
     int64_t idle_ms; /* between an answer and the next request's first line */
-    int64_t answer_ms; /* an answer that is not a stream, until it has been taken whole */
-    unsigned stall_s;  /* no byte moves */
-    size_t bodies_max; /* bytes of all bodies together */
+    int64_t answer_ms;  /* an answer that is not a stream, until it has been taken whole */
+    unsigned stall_s;   /* no byte moves */
+    size_t bodies_max;  /* bytes of all bodies together */
+    size_t answers_max; /* bytes of all answers together that are not taken yet; streams aside */
     unsigned streams_max;
 };
 extern const struct http_limits http_limits_default;
@@ -137,7 +138,8 @@ bool http_matches(const struct http_request *request, const json_t *body);
 void http_reply(struct http_request *request, unsigned status, json_t *body);
 
 /* Takes over bytes (malloc'ed, may be NULL when size is 0). content_type NULL: the answer has no content.
- * Text, JSON, JavaScript and SVG above 1 KiB are compressed for clients that say they take gzip. */
+ * Text, JSON, JavaScript and SVG above 1 KiB are compressed for clients that say they take gzip. A 503 is
+ * sent instead of a large answer to GET or HEAD when limits.answers_max bytes wait to be taken already. */
 void http_reply_bytes(struct http_request *request, unsigned status, const char *content_type, char *bytes,
                       size_t size);
 
