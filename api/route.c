@@ -11,7 +11,8 @@
 
 #define EXPOSED_HEADERS "Content-Disposition, Content-Range, ETag, Location, Retry-After"
 #define ALLOWED_HEADERS                                                                                      \
-    "Authorization, Content-Type, If-None-Match, If-Range, Last-Event-ID, Range, X-CSRF-Token"
+    "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Range, "       \
+    "Last-Event-ID, Range, X-CSRF-Token"
 #define PREFLIGHT_AGE_S "600"
 
 struct route_call {
