@@ -26,6 +26,7 @@
 #define FILE_LOOKS_AT_ONCE 24
 /* Of a store, times the tries of a call: a person waits. */
 #define STORE_STALL_MS 10000
+#define SEARCHES_QUEUED 32 /* behind those that two connections have in hand */
 #define GRACE_MS 5000
 #define OPERATIONS_GRACE_MS 3000 /* behind that */
 #define LAST_RESORT_MS 10000
@@ -50,6 +51,7 @@ static void release(struct api *api)
     events_close(api->events);
     relays_close(api->relays);
     pg_client_close(api->pg, NULL, NULL);
+    pg_client_close(api->search, NULL, NULL);
     pg_client_close(api->probe, NULL, NULL);
     redis_client_close(api->redis, NULL, NULL);
     access_close(api->access, NULL, NULL);
@@ -66,6 +68,7 @@ static void release(struct api *api)
     listen_close(&api->listening);
     api->relays = NULL;
     api->pg = NULL;
+    api->search = NULL;
     api->probe = NULL;
     api->redis = NULL;
     api->access = NULL;
@@ -132,9 +135,13 @@ static int connect_clients(struct api *api, struct error *err)
                                   .connect_timeout_ms = 2000,
                                   .command_timeout_ms = 2000,
                                   .on_state = on_redis_state};
-    struct pg_options probe = pg;
+    struct pg_options probe = pg, search = pg;
     probe.max_connections = 1;
+    search.max_connections = 2;
+    search.max_queued = SEARCHES_QUEUED;
     int rc = pg_client_new(api->loop, &pg, &api->pg, err);
+    if (rc == 0)
+        rc = pg_client_new(api->loop, &search, &api->search, err);
     if (rc == 0)
         rc = pg_client_new(api->loop, &probe, &api->probe, err);
     if (rc) {

@@ -38,7 +38,8 @@ struct api {
     struct router router;
     struct http_server *http;
     struct pg_client *pg;
-    struct pg_client *probe; /* /readyz alone: it must not stand in line behind large answers */
+    struct pg_client *search; /* lists that may read a whole table: nobody else stands in line behind them */
+    struct pg_client *probe;  /* /readyz alone: it must not stand in line behind large answers */
     struct redis_client *redis;
     struct relays *relays;
     struct access *access;   /* auth/access.h: secrets, stores, keys of what is encrypted at rest */
