@@ -129,6 +129,18 @@ def test_csrf(bm, api):
     refused(api.ask("POST", "/api/login", b"{}", headers={"Content-Type": "text/plain"}), 415)
 
 
+def test_a_session_behind_a_proxy_with_passwords(bm, api):
+    """A browser sends a proxy's Authorization: Basic with everything: it is not ours, and the cookie counts."""
+    add_user(bm, "anna", "admin")
+    session = api.log_in("anna", PASSWORD)
+    proxy = {"Authorization": "Basic YTpi"}
+    assert session.ask("GET", "/api/me", headers=proxy).json["username"] == "anna"
+    assert session.ask("POST", "/api/groups", {"name": "g"}, proxy).status == 201
+    refused(session.ask("POST", "/api/groups", {"name": "h"}, {**proxy, "X-CSRF-Token": None}), 403)
+    # a token that is no good is not made up for by a cookie
+    refused(session.ask("GET", "/api/me", headers={"Authorization": "Bearer bm_" + "x" * 43}), 401)
+
+
 def test_sessions_end(bm, api):
     user = add_user(bm, "anna", "admin")
     add_user(bm, "bruno", "admin")
