@@ -79,6 +79,10 @@ void http_server_free(struct http_server *server);
 
 enum http_method http_request_method(const struct http_request *request);
 
+/* As many requests wait for their answers as there may be: begin replies with 503 to what can't be answered
+ * at once. */
+bool http_is_crowded(const struct http_request *request);
+
 /* As it came, not decoded, beginning with '/', without the query; and the query, "" when there is none. */
 const char *http_request_path(const struct http_request *request);
 const char *http_request_query(const struct http_request *request);
