@@ -7,6 +7,7 @@
 #include "api.h"
 #include "ask.h"
 #include "input.h"
+#include "page.h"
 #include "problem.h"
 #include "store/json_rows.h"
 
@@ -18,13 +19,7 @@ struct listing {
 static void on_rows(struct ask *ask, const struct pg_results *results)
 {
     const struct listing *listing = ask->data;
-    json_t *rows = json_rows(ask_result(ask, results, 0)), *next = json_null();
-    if (rows && (int64_t)json_array_size(rows) > listing->limit) {
-        json_array_remove(rows, (size_t)listing->limit);
-        next = json_incref(json_object_get(json_array_get(rows, (size_t)listing->limit - 1), "id"));
-    }
-    http_reply(ask->request, 200,
-               rows ? json_pack("{s:o, s:o}", "entries", rows, "next_before", next) : NULL);
+    page_reply_newest(ask->request, listing->limit, "entries", json_rows(ask_result(ask, results, 0)));
 }
 
 void audit_list(struct api *api, struct http_request *request)

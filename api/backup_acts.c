@@ -19,26 +19,6 @@
 /* The actor's statement, the lock, the change, the backup. */
 enum { CHANGED = 1, BACKUP = 2 };
 
-/* The backup in the first statement's result, the caller's; NULL: replied to. */
-static json_t *read_current(struct ask *ask, const struct pg_results *results)
-{
-    const PGresult *result = ask_result(ask, results, 0);
-    json_t *backup = NULL;
-    if (PQntuples(result) == 0)
-        problem_reply(ask->request, 404, "there is no backup %lld",
-                      (long long)http_request_id(ask->request, 0));
-    else if ((backup = backup_shown(result)) == NULL)
-        problem_reply(ask->request, 503, "out of memory");
-    return backup;
-}
-
-static void look_at(struct api *api, struct http_request *request, ask_fn done, void *data)
-{
-    struct ask *ask = ask_new(api, request, done, data);
-    if (ask)
-        ask_send(ask, backup_add_select_id(ask->question, http_request_id(request, 0)));
-}
-
 /* A cancel that changed the backup alone names no copy. */
 static json_t *copies_of(const PGresult *changed)
 {
@@ -74,7 +54,7 @@ static void on_retried(struct ask *ask, const struct pg_results *results)
 static void on_to_retry(struct ask *ask, const struct pg_results *results)
 {
     const char *destination = ((const struct retry *)ask->data)->destination;
-    json_t *backup = read_current(ask, results);
+    json_t *backup = backup_looked(ask, results);
     struct error err = {0};
     struct ask *next = NULL;
     if (backup == NULL)
@@ -111,7 +91,7 @@ void backup_retry(struct api *api, struct http_request *request)
         return;
     }
     retry->destination = input->values[DESTINATION].text;
-    look_at(api, request, on_to_retry, retry);
+    backup_look(api, request, on_to_retry, retry);
 }
 
 /* --- cancel --- */
@@ -123,7 +103,7 @@ static void on_cancelled(struct ask *ask, const struct pg_results *results)
 
 static void on_to_cancel(struct ask *ask, const struct pg_results *results)
 {
-    json_t *backup = read_current(ask, results);
+    json_t *backup = backup_looked(ask, results);
     struct error err = {0};
     struct ask *next = NULL;
     if (backup == NULL)
@@ -144,5 +124,5 @@ static void on_to_cancel(struct ask *ask, const struct pg_results *results)
 void backup_cancel(struct api *api, struct http_request *request)
 {
     if (input_body(request, NULL, 0))
-        look_at(api, request, on_to_cancel, NULL);
+        backup_look(api, request, on_to_cancel, NULL);
 }

@@ -6,6 +6,7 @@
 #include "api.h"
 #include "ask.h"
 #include "input.h"
+#include "page.h"
 #include "problem.h"
 #include "store/backup_list.h"
 
@@ -37,13 +38,7 @@ struct listing {
 static void on_list(struct ask *ask, const struct pg_results *results)
 {
     const struct listing *listing = ask->data;
-    json_t *backups = all_shown(ask_result(ask, results, 0)), *next = NULL;
-    if ((int64_t)json_array_size(backups) > listing->limit) {
-        json_array_remove(backups, (size_t)listing->limit);
-        next = json_object_get(json_array_get(backups, (size_t)listing->limit - 1), "id");
-    }
-    http_reply(ask->request, 200,
-               backups ? json_pack("{s:o, s:O?}", "backups", backups, "next_before", next) : NULL);
+    page_reply_newest(ask->request, listing->limit, "backups", all_shown(ask_result(ask, results, 0)));
 }
 
 void backups_list(struct api *api, struct http_request *request)
@@ -102,21 +97,34 @@ void backups_list(struct api *api, struct http_request *request)
 
 /* --- show --- */
 
-static void on_one(struct ask *ask, const struct pg_results *results)
+void backup_look(struct api *api, struct http_request *request, ask_fn done, void *data)
+{
+    struct ask *ask = ask_new(api, request, done, data);
+    if (ask)
+        ask_send(ask, backup_add_select_id(ask->question, http_request_id(request, 0)));
+}
+
+json_t *backup_looked(struct ask *ask, const struct pg_results *results)
 {
     const PGresult *result = ask_result(ask, results, 0);
+    json_t *backup = NULL;
     if (PQntuples(result) == 0)
         problem_reply(ask->request, 404, "there is no backup %lld",
                       (long long)http_request_id(ask->request, 0));
-    else
-        http_reply(ask->request, 200, backup_shown(result));
+    else if ((backup = backup_shown(result)) == NULL)
+        problem_reply(ask->request, 503, "out of memory");
+    return backup;
+}
+
+static void on_one(struct ask *ask, const struct pg_results *results)
+{
+    json_t *backup = backup_looked(ask, results);
+    if (backup)
+        http_reply(ask->request, 200, backup);
 }
 
 void backups_show(struct api *api, struct http_request *request)
 {
-    if (input_query(request, NULL, 0) == NULL)
-        return;
-    struct ask *ask = ask_new(api, request, on_one, NULL);
-    if (ask)
-        ask_send(ask, backup_add_select_id(ask->question, http_request_id(request, 0)));
+    if (input_query(request, NULL, 0))
+        backup_look(api, request, on_one, NULL);
 }

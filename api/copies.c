@@ -15,26 +15,6 @@
 #include "problem.h"
 #include "store/backup_list.h"
 
-/* The backup, the caller's; NULL: replied to. */
-static json_t *read_backup(struct ask *ask, const struct pg_results *results)
-{
-    const PGresult *result = ask_result(ask, results, 0);
-    json_t *backup = NULL;
-    if (PQntuples(result) == 0)
-        problem_reply(ask->request, 404, "there is no backup %lld",
-                      (long long)http_request_id(ask->request, 0));
-    else if ((backup = backup_shown(result)) == NULL)
-        problem_reply(ask->request, 503, "out of memory");
-    return backup;
-}
-
-static void look_at(struct api *api, struct http_request *request, ask_fn done, void *data)
-{
-    struct ask *ask = ask_new(api, request, done, data);
-    if (ask)
-        ask_send(ask, backup_add_select_id(ask->question, http_request_id(request, 0)));
-}
-
 static const char *text_of(const json_t *row, const char *column)
 {
     const char *text = json_string_value(json_object_get(row, column));
@@ -45,7 +25,7 @@ static const char *text_of(const json_t *row, const char *column)
 
 static void on_list(struct ask *ask, const struct pg_results *results)
 {
-    json_t *backup = read_backup(ask, results);
+    json_t *backup = backup_looked(ask, results);
     if (backup)
         http_reply(ask->request, 200, json_pack("{s:O}", "copies", json_object_get(backup, "destinations")));
     json_decref(backup);
@@ -54,12 +34,12 @@ static void on_list(struct ask *ask, const struct pg_results *results)
 void copies_list(struct api *api, struct http_request *request)
 {
     if (input_query(request, NULL, 0))
-        look_at(api, request, on_list, NULL);
+        backup_look(api, request, on_list, NULL);
 }
 
 static void on_show(struct ask *ask, const struct pg_results *results)
 {
-    json_t *backup = read_backup(ask, results), *copy, *found = NULL;
+    json_t *backup = backup_looked(ask, results), *copy, *found = NULL;
     size_t i;
     if (backup == NULL)
         return;
@@ -79,7 +59,7 @@ static void on_show(struct ask *ask, const struct pg_results *results)
 void copies_show(struct api *api, struct http_request *request)
 {
     if (input_query(request, NULL, 0))
-        look_at(api, request, on_show, NULL);
+        backup_look(api, request, on_show, NULL);
 }
 
 /* --- verify --- */
@@ -100,7 +80,7 @@ static bool is_at(const json_t *copy, const char *destination)
 static void on_to_verify(struct ask *ask, const struct pg_results *results)
 {
     const struct wish *wish = ask->data;
-    json_t *backup = read_backup(ask, results), *copy;
+    json_t *backup = backup_looked(ask, results), *copy;
     size_t i;
     bool any = false, completed = false;
     if (backup == NULL)
@@ -153,7 +133,7 @@ void operation_verify(struct api *api, struct http_request *request)
         return;
     wish->destination = input->values[DESTINATION].text;
     wish->deep = input->values[DEEP].boolean;
-    look_at(api, request, on_to_verify, wish);
+    backup_look(api, request, on_to_verify, wish);
 }
 
 /* --- delete --- */
@@ -161,7 +141,7 @@ void operation_verify(struct api *api, struct http_request *request)
 static void on_to_delete(struct ask *ask, const struct pg_results *results)
 {
     const struct wish *wish = ask->data;
-    json_t *backup = read_backup(ask, results);
+    json_t *backup = backup_looked(ask, results);
     struct error err = {0};
     if (backup == NULL)
         return;
@@ -184,5 +164,5 @@ void operation_delete(struct api *api, struct http_request *request)
     if (wish == NULL)
         return;
     wish->forget_missing = input->values[0].boolean;
-    look_at(api, request, on_to_delete, wish);
+    backup_look(api, request, on_to_delete, wish);
 }

@@ -6,6 +6,7 @@
 #include "ask.h"
 #include "input.h"
 #include "operations.h"
+#include "page.h"
 #include "problem.h"
 #include "store/json_rows.h"
 
@@ -44,13 +45,7 @@ struct listing {
 static void on_rows(struct ask *ask, const struct pg_results *results)
 {
     const struct listing *listing = ask->data;
-    json_t *rows = json_rows(ask_result(ask, results, 0)), *next = json_null();
-    if (rows && (int64_t)json_array_size(rows) > listing->limit) {
-        json_array_remove(rows, (size_t)listing->limit);
-        next = json_incref(json_object_get(json_array_get(rows, (size_t)listing->limit - 1), "id"));
-    }
-    http_reply(ask->request, 200,
-               rows ? json_pack("{s:o, s:o}", "operations", rows, "next_before", next) : NULL);
+    page_reply_newest(ask->request, listing->limit, "operations", json_rows(ask_result(ask, results, 0)));
 }
 
 void operations_list(struct api *api, struct http_request *request)

@@ -1,7 +1,10 @@
 #include "page.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "problem.h"
 
 const struct input_value *page_read_filters(struct http_request *request, struct page *ret_page,
                                             const struct input_field *filters, size_t n_filters)
@@ -22,20 +25,33 @@ const struct input_value *page_read_filters(struct http_request *request, struct
     return input->values + FIELDS;
 }
 
-bool page_read(struct http_request *request, struct page *ret_page)
+struct page *page_read(struct http_request *request)
 {
-    return page_read_filters(request, ret_page, NULL, 0) != NULL;
+    struct page *page = calloc(1, sizeof *page);
+    if (!http_keep(request, page, free)) {
+        problem_reply(request, 503, "out of memory");
+        return NULL;
+    }
+    return page_read_filters(request, page, NULL, 0) ? page : NULL;
+}
+
+static void reply(struct http_request *request, int64_t limit, const char *name, json_t *rows,
+                  const char *next_name)
+{
+    json_t *next = NULL;
+    if ((int64_t)json_array_size(rows) > limit) {
+        json_array_remove(rows, (size_t)limit);
+        next = json_object_get(json_array_get(rows, (size_t)limit - 1), "id");
+    }
+    http_reply(request, 200, rows ? json_pack("{s:o, s:O?}", name, rows, next_name, next) : NULL);
 }
 
 void page_reply(struct http_request *request, const struct page *page, const char *name, json_t *rows)
 {
-    json_t *next = json_null();
-    if (rows && (int64_t)json_array_size(rows) > page->limit) {
-        size_t last = (size_t)page->limit;
-        json_array_remove(rows, last);
-        next = json_incref(json_object_get(json_array_get(rows, last - 1), "id"));
-    }
-    http_reply(request, 200, rows ? json_pack("{s:o, s:o}", name, rows, "next_after", next) : NULL);
-    if (rows == NULL)
-        json_decref(next);
+    reply(request, page->limit, name, rows, "next_after");
+}
+
+void page_reply_newest(struct http_request *request, int64_t limit, const char *name, json_t *rows)
+{
+    reply(request, limit, name, rows, "next_before");
 }

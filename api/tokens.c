@@ -30,14 +30,8 @@ static void on_page(struct ask *ask, const struct pg_results *results)
 
 void tokens_list(struct api *api, struct http_request *request)
 {
-    struct page *page = calloc(1, sizeof *page);
-    if (!http_keep(request, page, free)) {
-        problem_reply(request, 503, "out of memory");
-        return;
-    }
-    if (!page_read(request, page))
-        return;
-    struct ask *ask = ask_new(api, request, on_page, page);
+    struct page *page = page_read(request);
+    struct ask *ask = page ? ask_new(api, request, on_page, page) : NULL;
     if (ask)
         ask_send(ask, token_add_page(ask->question, owner_of(request), page->after, page->limit + 1));
 }

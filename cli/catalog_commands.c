@@ -133,6 +133,21 @@ int catalog_save(struct cli *cli, const struct arguments *args, json_t *current,
     return rc;
 }
 
+int catalog_update(struct cli *cli, const struct arguments *args, const json_t *changes, struct error *err)
+{
+    enum catalog_kind kind = (enum catalog_kind)args->command->kind;
+    json_t *row;
+    if (json_object_size(changes) == 0)
+        return error_set(err, ERROR_INPUT, false, "nothing to change; see backupctl %s update --help",
+                         catalog_kind_name(kind));
+    int rc = catalog_find(cli, kind, args->operands[0], 0, &row, err);
+    if (rc)
+        return rc;
+    rc = catalog_save(cli, args, row, changes, "updated", err);
+    json_decref(row);
+    return rc;
+}
+
 int catalog_list(struct cli *cli, const struct arguments *args, const struct output_column *columns,
                  struct error *err)
 {

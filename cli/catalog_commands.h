@@ -20,6 +20,9 @@ struct pg_request *catalog_request(struct cli *cli, struct error *err);
 int catalog_save(struct cli *cli, const struct arguments *args, json_t *current, const json_t *changes,
                  const char *verb, struct error *err);
 
+/* The same for the row that the command names; without any change ERROR_INPUT. */
+int catalog_update(struct cli *cli, const struct arguments *args, const json_t *changes, struct error *err);
+
 /* Commands that are the same for every kind (command->kind): */
 int catalog_list(struct cli *cli, const struct arguments *args, const struct output_column *columns,
                  struct error *err);

@@ -16,18 +16,10 @@ static int run_add(struct cli *cli, const struct arguments *args, struct error *
 static int run_update(struct cli *cli, const struct arguments *args, struct error *err)
 {
     json_t *changes;
-    json_t *row;
     int rc = arguments_columns(args, &changes, err);
     if (rc)
         return rc;
-    if (json_object_size(changes) == 0)
-        rc = error_set(err, ERROR_INPUT, false, "nothing to change; see backupctl group update --help");
-    else
-        rc = catalog_find(cli, CATALOG_GROUP, args->operands[0], 0, &row, err);
-    if (rc == 0) {
-        rc = catalog_save(cli, args, row, changes, "updated", err);
-        json_decref(row);
-    }
+    rc = catalog_update(cli, args, changes, err);
     json_decref(changes);
     return rc;
 }
