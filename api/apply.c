@@ -5,15 +5,19 @@
  *      |           +-- deadline: answered; it stays until the thread comes back, and so does the thread's
  * place
  *      +-- deadline: answered, gone
+ *
+ * One at a time for each mount: a dead one holds one thread, however often it is asked about.
  */
 #include "apply.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
 
 #include "auth/secret.h"
 #include "base/clock.h"
+#include "mounts.h"
 
 enum job_state { JOB_WAITING, JOB_RUNNING, JOB_CLOSING };
 
@@ -22,6 +26,7 @@ struct job {
     enum job_state state;
     enum catalog_kind kind;
     json_t *current, *changes;
+    char *mount; /* of the path that is looked at; NULL: none is named */
     int64_t now_ms;
     apply_fn done; /* NULL: answered */
     void *data;
@@ -68,6 +73,7 @@ static void on_closed(uv_handle_t *handle)
     json_decref(job->current);
     secret_json_free(job->changes);
     json_decref(job->row);
+    free(job->mount);
     free(job);
 }
 
@@ -115,10 +121,22 @@ static void on_run(uv_work_t *work, int status)
     release_when_unused(applies);
 }
 
+static bool is_busy(const struct applies *applies, const char *mount)
+{
+    const struct job *job;
+    TAILQ_FOREACH(job, &applies->running, link)
+    if (mount && job->mount && strcmp(job->mount, mount) == 0)
+        return true;
+    return false;
+}
+
 static void run_waiting(struct applies *applies)
 {
-    struct job *job;
-    while (applies->n_running < APPLIES_AT_ONCE && (job = TAILQ_FIRST(&applies->waiting)) != NULL) {
+    struct job *job, *next;
+    for (job = TAILQ_FIRST(&applies->waiting); job && applies->n_running < APPLIES_AT_ONCE; job = next) {
+        next = TAILQ_NEXT(job, link);
+        if (is_busy(applies, job->mount))
+            continue;
         TAILQ_REMOVE(&applies->waiting, job, link);
         applies->n_waiting--;
         TAILQ_INSERT_TAIL(&applies->running, job, link);
@@ -165,6 +183,22 @@ void applies_free(struct applies *applies)
     release_when_unused(applies);
 }
 
+/* By its name, as file_check.c has it. NULL: memory is out, or no path is named. */
+static char *mount_of(enum catalog_kind kind, const json_t *current, const json_t *changes)
+{
+    const char *column = kind == CATALOG_DATABASE ? "source_path" : "base_path";
+    const char *path = json_string_value(json_object_get(changes, column));
+    struct mounts mounts;
+    if (path == NULL)
+        path = json_string_value(json_object_get(current, column));
+    if (path == NULL)
+        return NULL;
+    mounts_load(&mounts);
+    char *mount = strdup(mounts_find(&mounts, path));
+    mounts_deinit(&mounts);
+    return mount;
+}
+
 int apply_start(struct applies *applies, enum catalog_kind kind, json_t *current, json_t *changes,
                 apply_fn done, void *data, struct error *err)
 {
@@ -181,6 +215,7 @@ int apply_start(struct applies *applies, enum catalog_kind kind, json_t *current
                         .kind = kind,
                         .current = current,
                         .changes = changes,
+                        .mount = mount_of(kind, current, changes),
                         .now_ms = clock_wall_ms(),
                         .done = done,
                         .data = data};

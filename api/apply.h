@@ -11,7 +11,7 @@
 #include "base/settings.h"
 #include "store/catalog.h"
 
-#define APPLIES_AT_ONCE 4
+#define APPLIES_AT_ONCE 4 /* of each mount one */
 #define APPLIES_WAITING 64
 
 struct applies;

@@ -346,6 +346,9 @@ def test_a_dead_mount_stops_nobody(bm, catalog, wait_for):
         body = {"name": "far", "storage_type": "local", "base_path": mount.path + "/d"}
         said = catalog.ask("POST", "destinations", body, 503)
         assert "does not answer" in said.json["detail"] and said.headers["Retry-After"]
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:  # more than there are threads for
+            for again in [pool.submit(catalog.ask, "POST", "destinations", {**body, "base_path": f"{mount.path}/d{i}"}, 503) for i in range(8)]:
+                again.result()
         assert catalog.make("groups", name="g")["name"] == "g"
         assert catalog.make("destinations", name="near", storage_type="local", base_path=bm.directory("near"))
         far = insert(bm, "destinations", name="far", storage_type="local", base_path=mount.path + "/d")
