@@ -26,6 +26,7 @@
 #define FILE_LOOKS_AT_ONCE 24
 /* Of a store, times the tries of a call: a person waits. */
 #define STORE_STALL_MS 10000
+#define SEARCHES_QUEUED 32 /* behind those that two connections have in hand */
 #define GRACE_MS 5000
 #define OPERATIONS_GRACE_MS 3000 /* behind that */
 #define LAST_RESORT_MS 10000
@@ -50,6 +51,7 @@ static void release(struct api *api)
     events_close(api->events);
     relays_close(api->relays);
     pg_client_close(api->pg, NULL, NULL);
+    pg_client_close(api->search, NULL, NULL);
     pg_client_close(api->probe, NULL, NULL);
     redis_client_close(api->redis, NULL, NULL);
     access_close(api->access, NULL, NULL);
@@ -66,6 +68,7 @@ static void release(struct api *api)
     listen_close(&api->listening);
     api->relays = NULL;
     api->pg = NULL;
+    api->search = NULL;
     api->probe = NULL;
     api->redis = NULL;
     api->access = NULL;
@@ -132,9 +135,13 @@ static int connect_clients(struct api *api, struct error *err)
                                   .connect_timeout_ms = 2000,
                                   .command_timeout_ms = 2000,
                                   .on_state = on_redis_state};
-    struct pg_options probe = pg;
+    struct pg_options probe = pg, search = pg;
     probe.max_connections = 1;
+    search.max_connections = 2;
+    search.max_queued = SEARCHES_QUEUED;
     int rc = pg_client_new(api->loop, &pg, &api->pg, err);
+    if (rc == 0)
+        rc = pg_client_new(api->loop, &search, &api->search, err);
     if (rc == 0)
         rc = pg_client_new(api->loop, &probe, &api->probe, err);
     if (rc) {
@@ -266,12 +273,13 @@ bool api_run(struct api *api)
 
 void api_reply_pg_error(struct http_request *request, const struct error *err)
 {
-    log_warn("PostgreSQL: %s; the request is answered with an error", err->message);
+    bool stranger = http_request_identity(request) == NULL;
+    log_warn("%s; the request is answered with an error", err->message);
     if (strcmp(err->native, "42P01") == 0 || strcmp(err->native, "42703") == 0)
         problem_reply(request, 503,
                       "the tables are not there, or older than this program: run backupctl migrate up");
     else if (err->retryable)
-        problem_reply(request, 503, "PostgreSQL: %s", err->message);
+        problem_reply(request, 503, "%s", stranger ? "PostgreSQL does not answer" : err->message);
     else
-        problem_reply(request, 500, "PostgreSQL: %s", err->message);
+        problem_reply(request, 500, "%s", stranger ? "PostgreSQL refused; see the log" : err->message);
 }

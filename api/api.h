@@ -38,7 +38,8 @@ struct api {
     struct router router;
     struct http_server *http;
     struct pg_client *pg;
-    struct pg_client *probe; /* /readyz alone: it must not stand in line behind large answers */
+    struct pg_client *search; /* lists that may read a whole table: nobody else stands in line behind them */
+    struct pg_client *probe;  /* /readyz alone: it must not stand in line behind large answers */
     struct redis_client *redis;
     struct relays *relays;
     struct access *access;   /* auth/access.h: secrets, stores, keys of what is encrypted at rest */
@@ -80,5 +81,6 @@ void status_get(struct api *api, struct http_request *request);
 /* GET /api/databases/{id}/details?limit=&before= */
 void details_get(struct api *api, struct http_request *request);
 
-/* Replies to a request that PostgreSQL could not answer, and logs what came in between. */
+/* Replies to a request that PostgreSQL could not answer, and logs what came in between. Whoever has not said
+ * who they are does not learn where PostgreSQL is, and as whom it is asked. */
 void api_reply_pg_error(struct http_request *request, const struct error *err);

@@ -6,17 +6,28 @@
 #include "problem.h"
 #include "store/json_rows.h"
 
-struct ask *ask_new(struct api *api, struct http_request *request, ask_fn done, void *data)
+static struct ask *new_of(struct pg_client *client, struct api *api, struct http_request *request,
+                          ask_fn done, void *data)
 {
     struct ask *ask = calloc(1, sizeof *ask);
     if (ask)
         *ask = (struct ask){
-            .api = api, .request = request, .question = pg_request_new(api->pg), .done = done, .data = data};
+            .api = api, .request = request, .question = pg_request_new(client), .done = done, .data = data};
     if (ask && ask->question)
         return ask;
     free(ask);
     problem_reply(request, 503, "out of memory");
     return NULL;
+}
+
+struct ask *ask_new(struct api *api, struct http_request *request, ask_fn done, void *data)
+{
+    return new_of(api->pg, api, request, done, data);
+}
+
+struct ask *ask_new_search(struct api *api, struct http_request *request, ask_fn done, void *data)
+{
+    return new_of(api->search, api, request, done, data);
 }
 
 struct ask *ask_new_change(struct api *api, struct http_request *request, ask_fn done, void *data)

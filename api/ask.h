@@ -27,6 +27,9 @@ struct ask {
 /* NULL: replied to with 503. */
 struct ask *ask_new(struct api *api, struct http_request *request, ask_fn done, void *data);
 
+/* For what may read much (api->search): the same. */
+struct ask *ask_new_search(struct api *api, struct http_request *request, ask_fn done, void *data);
+
 /* For what changes something: the same, with who acts as the first statement (store/audit.h). */
 struct ask *ask_new_change(struct api *api, struct http_request *request, ask_fn done, void *data);
 

@@ -115,7 +115,7 @@ static void on_failed(struct ask *ask, const struct error *err)
     if (err->code == ERROR_EXISTS && run->wanted.key && run->look_ups < LOOK_UPS_MAX) {
         look_up(run);
     } else if (pg_maybe_committed(err)) {
-        log_warn("PostgreSQL: %s; whether a backup of database %lld was made is not known", err->message,
+        log_warn("%s; whether a backup of database %lld was made is not known", err->message,
                  (long long)run->wanted.database_id);
         problem_reply(run->request, 503,
                       "the backup may have been made, the answer was lost (%s): look at GET "

@@ -87,7 +87,10 @@ void backups_list(struct api *api, struct http_request *request)
         .before = values[BEFORE].integer,
         .limit = listing->limit + 1,
     };
-    struct ask *ask = ask_new(api, request, on_list, listing);
+    const struct backup_filter *f = &listing->filter;
+    bool searches = f->text || f->destination_id || f->storage_type || f->copy_status;
+    struct ask *ask =
+        searches ? ask_new_search(api, request, on_list, listing) : ask_new(api, request, on_list, listing);
     if (ask)
         ask_send(ask, backup_add_list(ask->question, &listing->filter));
 }

@@ -22,6 +22,8 @@
 
 #define TICK_MS 5000
 #define SILENT_MS 12500 /* a comment follows with the next tick: 15 s at most */
+/* Of the places for streams some are left to downloads, however many listen. */
+#define STREAMS_MAX ((int)http_limits_default.streams_max - DOWNLOADS_AT_ONCE)
 #define LINGER_MS 15000 /* the source goes on without streams: pages reload */
 
 struct events {
@@ -276,6 +278,11 @@ void events_get(struct api *api, struct http_request *request)
     struct event_filter filter;
     if (!read_filter(request, &filter))
         return;
+    if (events->n_streams >= STREAMS_MAX) {
+        problem_reply_later(request, 503, 15, "%d streams are open, as many as there may be; ask again later",
+                            events->n_streams);
+        return;
+    }
     struct event_stream *stream = calloc(1, sizeof *stream);
     if (stream == NULL) {
         problem_reply(request, 503, "out of memory");

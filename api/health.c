@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "base/utf8.h"
 
 struct readiness {
     struct http_request *request;
@@ -17,12 +16,15 @@ void health_live(struct api *api, struct http_request *request)
     http_reply(request, 200, json_pack("{s:s, s:s}", "status", "ok", "version", BM_VERSION));
 }
 
-static json_t *state_of(struct error *err)
+/* Anybody may ask: where the servers are, and as whom they are asked, is for the log. */
+static json_t *state_of(const struct error *err)
 {
     if (err->code == 0)
         return json_string("ok");
-    utf8_clean(err->message);
-    return json_string(err->message);
+    log_warn("not ready: %s", err->message);
+    return json_string(err->code == ERROR_TIMEOUT  ? "no answer in time"
+                       : err->code == ERROR_DENIED ? "it refuses the user or the password"
+                                                   : "no connection, or an error; see the log");
 }
 
 static void finish(struct readiness *r)

@@ -29,6 +29,7 @@ const struct http_limits http_limits_default = {.arrive_ms = 30000,
                                                 .answer_ms = 600000,
                                                 .stall_s = 60,
                                                 .bodies_max = (size_t)64 << 20,
+                                                .answers_max = (size_t)256 << 20,
                                                 .streams_max = 512};
 
 static void on_timer(uv_timer_t *timer);

@@ -52,9 +52,10 @@ struct http_limits {
     int64_t
         arrive_ms;   /* a request, from its first line to its last byte; also a connection's first request */
     int64_t idle_ms; /* between an answer and the next request's first line */
-    int64_t answer_ms; /* an answer that is not a stream, until it has been taken whole */
-    unsigned stall_s;  /* no byte moves */
-    size_t bodies_max; /* bytes of all bodies together */
+    int64_t answer_ms;  /* an answer that is not a stream, until it has been taken whole */
+    unsigned stall_s;   /* no byte moves */
+    size_t bodies_max;  /* bytes of all bodies together */
+    size_t answers_max; /* bytes of all answers together that are not taken yet; streams aside */
     unsigned streams_max;
 };
 extern const struct http_limits http_limits_default;
@@ -77,6 +78,10 @@ void http_server_free(struct http_server *server);
 /* -- what was asked. Texts are valid until the request has been replied to. */
 
 enum http_method http_request_method(const struct http_request *request);
+
+/* As many requests wait for their answers as there may be: begin replies with 503 to what can't be answered
+ * at once. */
+bool http_is_crowded(const struct http_request *request);
 
 /* As it came, not decoded, beginning with '/', without the query; and the query, "" when there is none. */
 const char *http_request_path(const struct http_request *request);
@@ -137,7 +142,8 @@ bool http_matches(const struct http_request *request, const json_t *body);
 void http_reply(struct http_request *request, unsigned status, json_t *body);
 
 /* Takes over bytes (malloc'ed, may be NULL when size is 0). content_type NULL: the answer has no content.
- * Text, JSON, JavaScript and SVG above 1 KiB are compressed for clients that say they take gzip. */
+ * Text, JSON, JavaScript and SVG above 1 KiB are compressed for clients that say they take gzip. A 503 is
+ * sent instead of a large answer to GET or HEAD when limits.answers_max bytes wait to be taken already. */
 void http_reply_bytes(struct http_request *request, unsigned status, const char *content_type, char *bytes,
                       size_t size);
 

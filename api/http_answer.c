@@ -15,6 +15,7 @@
 #include "problem.h"
 
 #define COMPRESS_ABOVE 1024
+#define LARGE ((size_t)64 << 10)
 
 static void add(struct MHD_Response *response, const char *name, const char *value)
 {
@@ -84,6 +85,9 @@ void http_answer_bytes(struct http_request *request, char *bytes, size_t size)
         size, size ? bytes : (char *)"", size ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
     if (response == NULL || size == 0)
         free(bytes);
+    else
+        request->answer_size = size;
+    request->server->answers += request->answer_size;
     http_answer(request, response);
 }
 
@@ -114,6 +118,8 @@ static void drop_headers(struct http_request *request)
 
 void http_answer_deinit(struct http_request *request)
 {
+    request->server->answers -= request->answer_size;
+    request->answer_size = 0;
     drop_headers(request);
     if (request->response)
         MHD_destroy_response(request->response);
@@ -228,11 +234,29 @@ void http_answer_not_modified(struct http_request *request)
     request->answer.content_type[0] = '\0';
 }
 
+static bool reads(const struct http_request *request)
+{
+    return request->method == HTTP_GET || request->method == HTTP_HEAD;
+}
+
+/* Of what was changed the client is told in any case. */
+static bool is_too_much(const struct http_request *request, size_t size)
+{
+    const struct http_server *server = request->server;
+    return size > LARGE && reads(request) && server->answers + size > server->limits.answers_max;
+}
+
 void http_reply_bytes(struct http_request *request, unsigned status, const char *content_type, char *bytes,
                       size_t size)
 {
     if (http_header_was_refused(request)) {
         free(bytes);
+        return;
+    }
+    if (is_too_much(request, size)) {
+        free(bytes);
+        problem_reply_later(request, 503, 5,
+                            "too many answers wait for clients to take them; ask again later");
         return;
     }
     request->answer.status = status;
@@ -241,7 +265,7 @@ void http_reply_bytes(struct http_request *request, unsigned status, const char 
     request->answer.varies = content_type && size > COMPRESS_ABOVE && fields_compressible(content_type);
     request->answer.gzip =
         request->answer.varies && fields_accept_gzip(http_header(request, MHD_HTTP_HEADER_ACCEPT_ENCODING));
-    if (request->use_etag && status == 200 && (request->method == HTTP_GET || request->method == HTTP_HEAD)) {
+    if (request->use_etag && status == 200 && reads(request)) {
         http_digest(bytes ? bytes : "", size, request->answer.digest);
         if (request->answer.digest[0])
             http_answer_not_modified(request);

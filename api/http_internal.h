@@ -39,7 +39,8 @@ struct http_server {
     int n_requests;                                 /* those of them whose headers are in */
     int n_held; /* those of them that the app has seen and nobody has replied to */
     unsigned n_streams;
-    size_t bodies; /* bytes of memory that bodies hold */
+    size_t bodies;  /* bytes of memory that bodies hold */
+    size_t answers; /* and answers */
     bool draining;
     bool ending; /* no request is served any more */
     void (*on_idle)(void *data);
@@ -109,6 +110,7 @@ struct http_request {
     } answer;
     struct http_answer_header headers[HTTP_HEADERS_MAX];
     unsigned n_headers;
+    size_t answer_size; /* of server->answers */
     struct MHD_Response *response;
     struct http_deflate *deflate; /* while COMPRESSING */
     struct http_stream stream;    /* read == NULL: none */

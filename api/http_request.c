@@ -80,8 +80,8 @@ static void on_headers(struct http_request *request, const char *url, const char
     server->n_held++;
     if (server->ending)
         refuse(request, 503, "the server is ending");
-    else if (request->target == NULL || server->n_held > HELD_AT_ONCE)
-        refuse(request, 503, "too many requests at once; ask again later");
+    else if (request->target == NULL)
+        refuse(request, 503, "out of memory");
     else if (http_framing_check(request, url, version))
         server->app.begin(server->app.data, request);
 }
@@ -247,6 +247,11 @@ void http_accept(struct http_request *request)
 enum http_method http_request_method(const struct http_request *request)
 {
     return request->method;
+}
+
+bool http_is_crowded(const struct http_request *request)
+{
+    return request->server->n_held > HELD_AT_ONCE;
 }
 
 const char *http_request_path(const struct http_request *request)

@@ -240,10 +240,10 @@ void identity_find(struct api *api, struct http_request *request)
     const char *secret = http_cookie(request, IDENTITY_COOKIE);
     enum kind kind = KIND_SESSION;
     char hash[DIGEST_SHA256_SIZE];
-    if (authorization) {
+    /* Another scheme is a proxy's before us, which browsers send with every request once they know it. */
+    if (authorization && strncasecmp(authorization, BEARER, strlen(BEARER)) == 0) {
         kind = KIND_TOKEN;
-        secret =
-            strncasecmp(authorization, BEARER, strlen(BEARER)) == 0 ? authorization + strlen(BEARER) : NULL;
+        secret = authorization + strlen(BEARER);
     }
     if (secret == NULL || !bearer_hash(secret, hash)) {
         route_identified(request, NULL);

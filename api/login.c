@@ -117,6 +117,14 @@ static void on_pg_error(struct ask *ask, const struct error *err)
     login_free(login);
 }
 
+static void on_not_opened(struct ask *ask, const struct error *err)
+{
+    if (strcmp(err->native, SESSION_REFUSED) == 0)
+        refuse(ask->data);
+    else
+        on_pg_error(ask, err);
+}
+
 static void open_session(struct login *login)
 {
     char hash[DIGEST_SHA256_SIZE];
@@ -133,9 +141,9 @@ static void open_session(struct login *login)
         login_free(login);
         return;
     }
-    ask->failed = on_pg_error;
+    ask->failed = on_not_opened;
     int added = audit_add_actor(ask->question, &actor);
-    added |= session_add_insert(ask->question, hash, login->user_id, login->address);
+    added |= session_add_insert(ask->question, hash, login->user_id, login->old_hash, login->address);
     added |= user_add_logged_in(ask->question, login->user_id, login->old_hash,
                                 login->new_hash[0] ? login->new_hash : NULL);
     added |= audit_add_event(ask->question, "login", "user", login->user_id, login->username, NULL);

@@ -64,7 +64,7 @@ static void on_replaced(struct ask *ask, const struct pg_results *results)
     const struct identity *identity = change->identity;
     char csrf[DIGEST_SHA256_SIZE];
     struct error err = {0};
-    if (PQntuples(ask_result(ask, results, 0)) == 0) {
+    if (PQntuples(ask_result(ask, results, USER_OWN_PASSWORD)) == 0) {
         problem_reply(change->request, 409, "the user has been changed meanwhile; log in again");
         return;
     }

@@ -238,7 +238,7 @@ static void on_answer(void *data, const struct pg_results *results, const struct
         return;
     }
     if (err)
-        operation_fail(o, "PostgreSQL: %s", err->message);
+        operation_fail(o, "%s", err->message);
     else
         o->told(o, results);
 }
@@ -290,7 +290,7 @@ static void on_begun(void *data, const struct pg_results *results, const struct 
         return;
     }
     if (err) {
-        operation_fail(o, "PostgreSQL: %s", err->message);
+        operation_fail(o, "%s", err->message);
         return;
     }
     o->state = OPERATION_WORKS;

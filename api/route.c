@@ -11,7 +11,8 @@
 
 #define EXPOSED_HEADERS "Content-Disposition, Content-Range, ETag, Location, Retry-After"
 #define ALLOWED_HEADERS                                                                                      \
-    "Authorization, Content-Type, If-None-Match, If-Range, Last-Event-ID, Range, X-CSRF-Token"
+    "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Range, "       \
+    "Last-Event-ID, Range, X-CSRF-Token"
 #define PREFLIGHT_AGE_S "600"
 
 struct route_call {
@@ -106,7 +107,9 @@ void route_begin(void *data, struct http_request *request)
     http_set_context(request, call);
     if (!check_match(request, &call->match, origin_allowed) || !check_body(request, call->match.route->body))
         return;
-    if (call->match.route->role == ROLE_NONE)
+    if (http_is_crowded(request) && !(call->match.route->flags & ROUTE_AT_ONCE))
+        problem_reply_later(request, 503, 5, "too many requests at once; ask again later");
+    else if (call->match.route->role == ROLE_NONE)
         http_accept(request);
     else if (router->identify)
         router->identify(router->api, request);

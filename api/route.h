@@ -30,7 +30,8 @@ enum route_body {
 };
 
 enum route_flags {
-    ROUTE_ETAG = 1, /* http_use_etag: lists, and what else is asked again and again */
+    ROUTE_ETAG = 1,    /* http_use_etag: lists, and what else is asked again and again */
+    ROUTE_AT_ONCE = 2, /* answered without waiting for anything: never refused, however many wait */
 };
 
 typedef void (*route_handler)(struct api *api, struct http_request *request);

@@ -12,7 +12,7 @@
 #include "route.h"
 
 const struct route api_routes[] = {
-    {HTTP_GET, "/healthz", ROLE_NONE, ROUTE_BODY_NONE, 0, health_live},
+    {HTTP_GET, "/healthz", ROLE_NONE, ROUTE_BODY_NONE, ROUTE_AT_ONCE, health_live},
     {HTTP_GET, "/readyz", ROLE_NONE, ROUTE_BODY_NONE, 0, health_ready},
     {HTTP_GET, "/", ROLE_NONE, ROUTE_BODY_NONE, 0, docs_redirect},
     {HTTP_GET, "/docs", ROLE_NONE, ROUTE_BODY_NONE, ROUTE_ETAG, docs_page},

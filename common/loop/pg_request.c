@@ -120,6 +120,12 @@ static bool starts(const char *state, const char *class)
     return strncmp(state, class, strlen(class)) == 0;
 }
 
+/* The detail of these is the row itself: hashes, what is sealed, whatever stands in it. */
+static bool detail_is_row(const char *state)
+{
+    return strcmp(state, "23502") == 0 || strcmp(state, "23514") == 0 || strcmp(state, "44000") == 0;
+}
+
 void pg_error_from_result(struct error *err, const PGresult *result)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
@@ -144,7 +150,7 @@ void pg_error_from_result(struct error *err, const PGresult *result)
                     starts(state, "58") || strcmp(state, "55P03") == 0 || strcmp(state, "25006") == 0 ||
                     strcmp(state, "25P03") == 0;
     }
-    bool with_detail = detail && strlen(detail) <= DETAIL_MAX;
+    bool with_detail = detail && strlen(detail) <= DETAIL_MAX && !detail_is_row(state);
     error_set(err, code, retryable, "PostgreSQL: %s%s%s%s", primary, with_detail ? " (" : "",
               with_detail ? detail : "", with_detail ? ")" : "");
     strncpy(err->native, state, sizeof err->native - 1);

@@ -34,13 +34,19 @@ static const struct step {
     const char *name;
     const unsigned char *up;
     const unsigned char *down; /* NULL: can't be undone */
+    const char *tables;        /* that up changes while programs may run; NULL: see lock_tables */
 } steps[] = {
-    {"000_legacy_schema", sql_000_legacy_schema_up, NULL},
-    {"001_add_backup_destinations", sql_001_add_backup_destinations_up, sql_001_add_backup_destinations_down},
-    {"002_destinations_and_queue", sql_002_destinations_and_queue_up, sql_002_destinations_and_queue_down},
-    {"003_api", sql_003_api_up, sql_003_api_down},
-    {"004_statistics", sql_004_statistics_up, sql_004_statistics_down},
-    {"005_operations", sql_005_operations_up, sql_005_operations_down},
+    {"000_legacy_schema", sql_000_legacy_schema_up, NULL, NULL},
+    {"001_add_backup_destinations", sql_001_add_backup_destinations_up, sql_001_add_backup_destinations_down,
+     NULL},
+    {"002_destinations_and_queue", sql_002_destinations_and_queue_up, sql_002_destinations_and_queue_down,
+     NULL},
+    {"003_api", sql_003_api_up, sql_003_api_down,
+     "backups,backup_destinations,schedules,databases,destinations,destination_assignments,queues,groups,"
+     "users"},
+    {"004_statistics", sql_004_statistics_up, sql_004_statistics_down,
+     "backups,backup_destinations,databases"},
+    {"005_operations", sql_005_operations_up, sql_005_operations_down, NULL}, /* new ones only */
 };
 #define N_STEPS ((int)(sizeof steps / sizeof *steps))
 
@@ -293,6 +299,33 @@ static int end(PGconn *conn, int rc, const char *what, struct error *err)
     return rc;
 }
 
+/*
+ * All the tables at once, before the step touches any: programs that run lock them in an order of their own,
+ * and a step that took them one by one would end in a deadlock with one of them. Only the first is waited
+ * for, with nothing in hand; when another can't be had, all are given back. Reading goes on meanwhile.
+ */
+static int lock_tables(PGconn *conn, const char *tables, const char *what, struct error *err)
+{
+    char sql[1024];
+    snprintf(sql, sizeof sql,
+             "DO $$ DECLARE wanted text[] := string_to_array('%s', ',');"
+             " last_try timestamptz := clock_timestamp() + interval '" LOCK_TIMEOUT_MS " ms';"
+             " BEGIN LOOP"
+             "  BEGIN"
+             "   FOR i IN 1 .. cardinality(wanted) LOOP"
+             "    EXECUTE format('LOCK TABLE %%I IN EXCLUSIVE MODE %%s', wanted[i],"
+             "     CASE WHEN i > 1 THEN 'NOWAIT' END);"
+             "   END LOOP;"
+             "   RETURN;"
+             "  EXCEPTION WHEN lock_not_available THEN"
+             "   IF clock_timestamp() > last_try THEN RAISE; END IF;"
+             "  END;"
+             "  PERFORM pg_sleep(0.05);"
+             " END LOOP; END $$",
+             tables);
+    return run(conn, sql, what, NULL, err);
+}
+
 static int apply(PGconn *conn, int version, struct error *err)
 {
     const struct step *step = &steps[version];
@@ -306,6 +339,8 @@ static int apply(PGconn *conn, int version, struct error *err)
             "CREATE TABLE IF NOT EXISTS schema_migrations (version integer PRIMARY KEY, name text NOT NULL, "
             "checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())",
             what, NULL, err);
+    if (rc == 0 && step->tables)
+        rc = lock_tables(conn, step->tables, what, err);
     if (rc == 0)
         rc = run(conn, (const char *)step->up, what, NULL, err);
     char record[512];

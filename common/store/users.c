@@ -254,6 +254,10 @@ int user_add_own_password(struct pg_request *request, int64_t id, const char *ol
     char user[24], session[24];
     snprintf(user, sizeof user, "%lld", (long long)id);
     snprintf(session, sizeof session, "%lld", (long long)session_id);
+    /* of its own: sessions of logins that it had to wait for are seen, and ended */
+    if (add(request, "SELECT id FROM users WHERE id = $1::bigint FOR NO KEY UPDATE", 1,
+            (const char *const[]){user}))
+        return -1;
     return add(
         request,
         "WITH changed AS (UPDATE users SET hashed_password = $3::text, updated_at = now()"

@@ -55,7 +55,8 @@ int user_add_logged_in(struct pg_request *request, int64_t id, const char *old_h
 /*
  * Somebody gives themselves another password, having proved the old one: new_hash replaces old_hash where
  * that still stands and the user is active. Their other sessions end, and the one with session_id goes on
- * under session_secret_hash. One statement; a row, or none: changed meanwhile.
+ * under session_secret_hash. Two statements; the second has a row, or none: changed meanwhile.
  */
+enum { USER_OWN_PASSWORD = 1 };
 int user_add_own_password(struct pg_request *request, int64_t id, const char *old_hash, const char *new_hash,
                           int64_t session_id, const char *session_secret_hash);

@@ -1,10 +1,12 @@
 """backup-api: its settings, its health, its end, and a server that no client can upset."""
 
 import concurrent.futures
+import contextlib
 import fcntl
 import json
 import os
 import re
+import selectors
 import socket
 import struct
 import subprocess
@@ -287,6 +289,24 @@ def test_postgresql_killed_and_restarted(programs, own_postgres, redis, tmp, env
         api.process.terminate()
     finally:
         system.close()
+
+
+def test_alive_while_postgresql_hangs(bm, api):
+    """Whoever asks whether the process lives is told so, however many others wait; else it would be restarted for nothing."""
+    holder = bm.postgres.connect(bm.database)
+    holder.autocommit = False
+    with contextlib.ExitStack() as waiting, holder.cursor() as cursor:
+        cursor.execute("LOCK TABLE api_tokens IN ACCESS EXCLUSIVE MODE")
+        socks = [waiting.enter_context(socket.create_connection(api.socket_address, timeout=60)) for _ in range(300)]
+        for i, sock in enumerate(socks):
+            sock.sendall(f"GET /api/databases HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer bm_{i:043}\r\n\r\n".encode())
+        refused = selectors.DefaultSelector()
+        for sock in socks:
+            refused.register(sock, selectors.EVENT_READ)
+        assert [key.fileobj.recv(12) for key, _ in refused.select(60)][0] == b"HTTP/1.1 503"
+        assert api.get("/healthz")["status"] == "ok"
+        holder.rollback()
+    holder.close()
 
 
 def test_impatient_end(bm, api):

@@ -543,3 +543,23 @@ def test_reads_few_pages(bm):
         (plan,) = plans(bm, bm.postgres.log()[before:])
         pages = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
         assert pages < 450, (query, json.dumps(plan, indent=1))
+
+
+def test_searches_hold_up_nobody_else(bm):
+    """However many look for names, and however long that takes: the others have connections of their own."""
+    api = ApiServer(bm)
+    searcher, other = make_token(bm, "viewer"), make_token(bm, "viewer")
+    assert api.ask("GET", "/api/me", token=searcher).status == 200
+    holder = bm.postgres.connect(bm.database)
+    holder.autocommit = False
+    with concurrent.futures.ThreadPoolExecutor(150) as pool, holder.cursor() as cursor:
+        cursor.execute("LOCK TABLE backups IN ACCESS EXCLUSIVE MODE")
+        searches = [pool.submit(api.ask, "GET", "/api/backups?q=x", token=searcher) for _ in range(150)]
+        concurrent.futures.wait(searches, return_when=concurrent.futures.FIRST_COMPLETED)
+        try:
+            assert api.ask("GET", "/api/groups", token=other, bound=10).status == 200
+        finally:
+            holder.rollback()
+        found = [s.result().status for s in searches]
+    holder.close()
+    assert set(found) == {200, 503} and found.count(200) >= 64

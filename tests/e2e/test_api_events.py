@@ -1,6 +1,8 @@
 """GET /api/events: what happens is told to whoever listens, wherever it was done; and nobody pays when nobody listens."""
 
+import contextlib
 import http.client
+import socket
 import threading
 import time
 
@@ -347,6 +349,20 @@ def test_no_change_is_missed_while_streams_come_and_go(bm, api, listen):
 
 
 # -- who may listen, and for how long
+
+
+def test_streams_leave_room_for_downloads(bm, api):
+    base, token = bm.directory("there"), make_token(bm)
+    with open(f"{base}/a.gz", "wb") as f:
+        f.write(b"x" * 100)
+    there = add_backup(bm, database(bm), "there", "completed")
+    add_copy(bm, there, "local", "a.gz", base_path=base, file_size=100)
+    with contextlib.ExitStack() as open_ones:
+        for i in range(481):
+            sock = open_ones.enter_context(socket.create_connection(api.socket_address, timeout=60))
+            sock.sendall(f"GET /api/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+            assert sock.recv(12) == (b"HTTP/1.1 200" if i < 480 else b"HTTP/1.1 503")
+        assert api.ask("GET", f"/api/backups/{there}/download", token=token).bytes == b"x" * 100
 
 
 def test_an_ended_session_ends_its_streams(bm, api, listen):

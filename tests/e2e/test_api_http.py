@@ -332,6 +332,23 @@ def test_limit_of_streams(programs, tmp, wait_for):
     server.process.check()
 
 
+def test_limit_of_answers(programs, tmp, wait_for):
+    """Clients that ask and do not take the answers: a bound for all of them together; small answers go on."""
+    server = HttpRoutes(programs, tmp, answers_max=16_000_000)
+    sockets = []
+    for _ in range(2):
+        sockets.append(server.connect())
+        sockets[-1].sendall(request("GET", "/large?size=7000000"))
+        assert sockets[-1].recv(10).startswith(b"HTTP/1.1 2")
+    answer = server.ask("GET", "/large?size=7000000")
+    assert problem(answer, 503) and int(answer.headers["Retry-After"]) > 0
+    assert server.ask("GET", "/large?size=50000").status == 200 and server.ask("GET", "/large?size=1500000").status == 200
+    sockets.pop().close()
+    wait_for(lambda: server.ask("GET", "/large?size=7000000").status == 200)
+    server.process.dispose()
+    server.process.check()
+
+
 def test_end_with_open_streams(server):
     """SIGTERM: events end as they should, who waits for nothing is closed, a download goes on to its end."""
     with server.connect() as events, server.connect() as silent, server.connect() as download, server.connect() as idle:

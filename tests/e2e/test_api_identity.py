@@ -129,6 +129,18 @@ def test_csrf(bm, api):
     refused(api.ask("POST", "/api/login", b"{}", headers={"Content-Type": "text/plain"}), 415)
 
 
+def test_a_session_behind_a_proxy_with_passwords(bm, api):
+    """A browser sends a proxy's Authorization: Basic with everything: it is not ours, and the cookie counts."""
+    add_user(bm, "anna", "admin")
+    session = api.log_in("anna", PASSWORD)
+    proxy = {"Authorization": "Basic YTpi"}
+    assert session.ask("GET", "/api/me", headers=proxy).json["username"] == "anna"
+    assert session.ask("POST", "/api/groups", {"name": "g"}, proxy).status == 201
+    refused(session.ask("POST", "/api/groups", {"name": "h"}, {**proxy, "X-CSRF-Token": None}), 403)
+    # a token that is no good is not made up for by a cookie
+    refused(session.ask("GET", "/api/me", headers={"Authorization": "Bearer bm_" + "x" * 43}), 401)
+
+
 def test_sessions_end(bm, api):
     user = add_user(bm, "anna", "admin")
     add_user(bm, "bruno", "admin")
@@ -152,6 +164,44 @@ def test_sessions_end(bm, api):
     session = api.log_in("anna", "another long one")
     assert boss.ask("PATCH", f"/api/users/{user}", {"role": "viewer"}).json["role"] == "viewer"
     assert session.ask("GET", "/api/me").json["role"] == "viewer"  # a session's role is the user's of now
+
+
+@pytest.mark.parametrize("change", ["hashed_password = '$7$ of the admin'", "is_active = false"])
+def test_a_login_under_way_loses_against_a_change(bm, api, wait_for, change):
+    """Another password, or switched off, while the old password is being compared: no session outlives that."""
+    user = add_user(bm, "anna")
+    admin = bm.postgres.connect(bm.database)
+    admin.autocommit = False
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, admin.cursor() as cursor:
+        cursor.execute(f"UPDATE users SET {change} WHERE id = %s", (user,))
+        cursor.execute("DELETE FROM sessions WHERE user_id = %s", (user,))
+        answer = pool.submit(api.ask, "POST", "/api/login", {"username": "anna", "password": PASSWORD})
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        wait_for(lambda: bm.value(waits) == 1)
+        admin.commit()
+        refused(answer.result(), 401, "wrong")
+    admin.close()
+    assert bm.value("SELECT count(*) FROM sessions") == 0
+    assert bm.value("SELECT last_login_at FROM users WHERE id = %s", user) is None
+    assert bm.value("SELECT count(*) FROM audit_log WHERE action = 'login'") == 0
+
+
+def test_a_login_that_comes_first_ends_with_the_password(bm, api, wait_for):
+    """Of somebody who gives themselves another password while it is being written: that session ends as well."""
+    user = add_user(bm, "anna")
+    session = api.log_in("anna", PASSWORD)
+    login = bm.postgres.connect(bm.database)
+    login.autocommit = False
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, login.cursor() as cursor:
+        cursor.execute("SELECT FROM users WHERE id = %s FOR NO KEY UPDATE", (user,))
+        cursor.execute("INSERT INTO sessions (secret_hash, user_id, expires_at) VALUES (repeat('a', 64), %s, now() + interval '1 hour')", (user,))
+        answer = pool.submit(session.ask, "PATCH", "/api/me", {"current_password": PASSWORD, "new_password": "another long one"})
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        wait_for(lambda: bm.value(waits) == 1)
+        login.commit()
+        assert answer.result().status == 200
+    login.close()
+    assert bm.value("SELECT count(*) FROM sessions WHERE secret_hash = repeat('a', 64)") == 0
 
 
 def test_sessions_of_one_user_are_bounded(bm, api):

@@ -180,3 +180,14 @@ def test_every_test_asks_through_it(bm, api, monkeypatch):
     for ask in (lambda: api.ask("GET", "/healthz"), lambda: api.ask("GET", "/api/groups", token=make_token(bm, "viewer"))):
         with pytest.raises(AssertionError, match="no value fits"):
             ask()
+
+
+def test_pages_of_other_origins_may_send_every_header(bm):
+    """A browser asks first whether it may: for all headers that the document has, and what a reload sends."""
+    origin = "https://page.example"
+    api = ApiServer(bm, BM_CORS_ORIGINS=origin)
+    named = {p["name"].lower() for o in api.contract.operations for p in o.parameters if p["in"] == "header"}
+    assert {"if-match", "idempotency-key", "range"} <= named
+    asked = {"Origin": origin, "Access-Control-Request-Method": "PATCH"}
+    given = api.ask("OPTIONS", "/api/groups/1", headers=asked).headers["Access-Control-Allow-Headers"]
+    assert named | {"authorization", "content-type", "cache-control"} <= set(given.lower().split(", "))

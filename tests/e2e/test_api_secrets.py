@@ -6,6 +6,7 @@ import pytest
 
 from harness.api import ApiServer
 from harness.planted import Planted
+from harness.system import System
 from test_api_roles import PASSWORD, ROLES, add_user
 
 
@@ -80,3 +81,43 @@ def test_sessions(bm, api, planted):
         for secret in (session.cookie, other.cookie, other.csrf, PASSWORD, kept, *hashes):
             assert secret not in text, operation
         assert (session.csrf in text) == (operation.path == "/api/me")
+
+
+def test_rows_that_postgresql_refuses(bm, api, planted):
+    """PostgreSQL repeats a row that it refuses, hash and all: neither the answer nor the log does."""
+    bm.query("ALTER TABLE users ADD CONSTRAINT no_bob CHECK (username <> 'bob')")
+    bm.query("ALTER TABLE destinations ADD COLUMN rack text CHECK (rack IS NOT NULL AND name <> 'new') NOT NULL DEFAULT ''")
+    token = planted.tokens["admin"]
+    user = {"username": "bob", "role": "viewer", "password": PASSWORD}
+    destination = {"name": "new", "storage_type": "local", "base_path": planted.base, "credentials_ref": "env:WHERE_IT_IS"}
+    for path, body, constraint in (("/api/users", user, "no_bob"), ("/api/destinations", destination, "destinations_")):
+        answer = api.ask("POST", path, body, token)
+        assert answer.status == 500 and constraint in answer.json["detail"], answer
+        for text in (answer.bytes.decode(), api.process.log()):
+            assert "$7$" not in text and "WHERE_IT_IS" not in text, text
+
+
+def test_strangers_learn_nothing_of_the_servers(programs, own_postgres, redis, tmp, env):
+    """Where PostgreSQL and Redis are, and as whom they are asked, is told to those who may ask, and to the log."""
+    own_postgres.create_database("own")
+    system = System(programs, own_postgres, redis, "own", tmp, {**env, "BM_DATABASE_URL": own_postgres.dsn("own")})
+    try:
+        system.ctl("migrate", "up")
+        api = ApiServer(system)
+        own_postgres.kill()
+        redis.kill()
+        stranger = {"Authorization": "Bearer bm_" + "x" * 43}
+        for answer in (
+            api.ask("GET", "/readyz"),
+            api.ask("GET", "/api/backups", headers=stranger),
+            api.ask("GET", "/api/backups", headers={"Cookie": "bm_session=" + "y" * 43}),
+            api.ask("POST", "/api/login", {"username": "a", "password": "b"}),
+        ):
+            assert answer.status == 503 and "PostgreSQL" in answer.json["detail"], answer
+            for place in (own_postgres.root, str(own_postgres.port), redis.root, "own"):
+                assert place not in str(answer.json), answer
+        assert own_postgres.root in api.process.log()
+        redis.start()
+        api.process.terminate()
+    finally:
+        system.close()

@@ -1,5 +1,6 @@
 """backupctl migrate on databases that the older system filled: up, down, up again, in both of its spellings."""
 
+import concurrent.futures
 import json
 import subprocess
 from datetime import datetime, timezone
@@ -665,6 +666,31 @@ def test_roles_are_kept_in_step_for_the_older_program(old, build):
     assert database.value("SELECT count(*) FROM pg_proc WHERE proname LIKE 'bm\\_%%'") == 0
     database.migrate("up")
     assert roles()["capo"] == ("viewer", False) and roles()["ospite"] == ("admin", True)
+
+
+@pytest.mark.parametrize("version", [3, 4])
+@pytest.mark.parametrize("first,then", [
+    ("SELECT FROM backups FOR UPDATE; UPDATE backup_destinations SET fence = 1", "UPDATE backups SET duration_seconds = 1"),
+    ("UPDATE backup_destinations SET fence = 1", "UPDATE backups SET duration_seconds = 1"),
+    ("UPDATE schedules SET last_run_at = now()", "INSERT INTO backups (name, database_id, created_by) SELECT 'n', database_id, created_by FROM backups"),
+])  # fmt: skip
+def test_programs_that_run_on_meanwhile(old, wait_for, version, first, then):
+    """What workers and the scheduler of the version before do in one transaction never ends in a deadlock."""
+    database = old("text").create().fill([PRIMARY[0][0]])
+    database.execute("INSERT INTO schedules (name, schedule_type, database_id, created_by) SELECT 's', 'manual', database_id, created_by FROM backups")
+    database.migrate("up", "--to", str(version - 1))
+    worker = database.postgres.connect(database.name)
+    worker.autocommit = False
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, worker.cursor() as cursor:
+        cursor.execute(first)
+        migration = pool.submit(database.migrate, "up", "--to", str(version))
+        begun = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'backupctl migrate' AND datname = current_database() AND %s)"
+        wait_for(lambda: migration.done() or database.value(begun % "wait_event IN ('relation', 'PgSleep')"))
+        cursor.execute(then)
+        worker.commit()
+        migration.result()
+    worker.close()
+    assert database.value("SELECT max(version) FROM schema_migrations") == version
 
 
 def test_changes_of_backups_are_announced(old):

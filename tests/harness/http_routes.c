@@ -3,7 +3,7 @@
  * roles.
  *
  *   http_routes [LIMIT=VALUE ...]     limits: arrive_ms, idle_ms, answer_ms, stall_s, bodies_max,
- * streams_max, drain_ms
+ * answers_max, streams_max, drain_ms
  *
  * Writes "listening on HOST:PORT" and what becomes of streams to stderr. Ends at SIGTERM as backup-api does.
  */
@@ -324,6 +324,8 @@ static void read_limit(struct api *api, const char *text)
         api->limits.stall_s = (unsigned)number;
     if (strncmp(text, "bodies_max=", 11) == 0)
         api->limits.bodies_max = (size_t)number;
+    if (strncmp(text, "answers_max=", 12) == 0)
+        api->limits.answers_max = (size_t)number;
     if (strncmp(text, "streams_max=", 12) == 0)
         api->limits.streams_max = (unsigned)number;
 }
