@@ -1,5 +1,6 @@
 """backup-api's HTTP server with routes of the tests' own (http_routes.c), and ways to ask it at the socket's level."""
 
+import contextlib
 import json
 import os
 import socket
@@ -55,8 +56,11 @@ class HttpRoutes:
 
     def connections(self):
         """How many it holds: what the kernel still sends to a client that takes nothing does not count."""
-        folder = f"/proc/{self.process.pid}/fd"
-        return sum(os.readlink(f"{folder}/{fd}").startswith("socket:") for fd in os.listdir(folder)) - 1
+        folder, sockets = f"/proc/{self.process.pid}/fd", 0
+        for fd in os.listdir(folder):
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                sockets += os.readlink(f"{folder}/{fd}").startswith("socket:")
+        return sockets - 1
 
     def unread(self):
         """Bytes on their way to it or not read yet, over all connections."""

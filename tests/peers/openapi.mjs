@@ -3,9 +3,9 @@
 import { Validator } from "@seriousme/openapi-schema-validator";
 import Ajv from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
-import { readFileSync } from "node:fs";
+import { text } from "node:stream/consumers";
 
-const document = JSON.parse(readFileSync(0, "utf8"));
+const document = JSON.parse(await text(process.stdin));
 const validator = new Validator();
 const result = await validator.validate(structuredClone(document));
 const errors = [result.errors || []].flat();
@@ -18,9 +18,9 @@ ajv.addSchema({ $id: "document:", components: document.components });
 
 function compile(schema, where) {
   // references are the document's
-  const text = JSON.stringify(schema).replaceAll('"$ref":"#/', '"$ref":"document:#/');
+  const own = JSON.stringify(schema).replaceAll('"$ref":"#/', '"$ref":"document:#/');
   try {
-    ajv.compile(JSON.parse(text));
+    ajv.compile(JSON.parse(own));
   } catch (error) {
     errors.push({ where, message: String(error.message) });
   }
