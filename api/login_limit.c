@@ -1,5 +1,6 @@
 #include "login_limit.h"
 
+#include <arpa/inet.h>
 #include <openssl/evp.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -43,6 +44,24 @@ static void make_key(char kind, const char *text, unsigned char key[KEY_SIZE])
         EVP_DigestUpdate(context, text, strlen(text)))
         EVP_DigestFinal_ex(context, key, &size);
     EVP_MD_CTX_free(context);
+}
+
+/* Of IPv6 the /64: whoever has one address there has them all. */
+static void make_address_key(const char *address, unsigned char key[KEY_SIZE])
+{
+    struct in6_addr bytes;
+    char text[INET6_ADDRSTRLEN];
+    if (inet_pton(AF_INET6, address, &bytes) != 1) {
+        make_key('a', address, key);
+        return;
+    }
+    if (IN6_IS_ADDR_V4MAPPED(&bytes)) {
+        inet_ntop(AF_INET, &bytes.s6_addr[12], text, sizeof text);
+    } else {
+        memset(&bytes.s6_addr[8], 0, 8);
+        inet_ntop(AF_INET6, &bytes, text, sizeof text);
+    }
+    make_key('a', text, key);
 }
 
 static int *bucket_of(struct login_limit *limit, const unsigned char *key)
@@ -125,7 +144,7 @@ int64_t login_limit_try(struct login_limit *limit, const char *name, const char 
     make_key('n', name, by_name);
     int64_t wait_ms = wait_of(limit, by_name, LOGIN_TRIES_PER_NAME, now_ms);
     if (address) {
-        make_key('a', address, by_address);
+        make_address_key(address, by_address);
         int64_t other_ms = wait_of(limit, by_address, LOGIN_TRIES_PER_ADDRESS, now_ms);
         wait_ms = other_ms > wait_ms ? other_ms : wait_ms;
     }
@@ -146,7 +165,7 @@ void login_limit_succeeded(struct login_limit *limit, const char *name, const ch
         entry->n = 0;
     if (address == NULL)
         return;
-    make_key('a', address, key);
+    make_address_key(address, key);
     entry = find(limit, key);
     if (entry && entry->n > 0)
         entry->n--;

@@ -42,6 +42,28 @@ static void per_address(void **state)
     login_limit_free(limit);
 }
 
+/* One /64 is one address, however it is written; what stands for IPv4 is that one. */
+static void ipv6(void **state)
+{
+    struct login_limit *limit = login_limit_new();
+    char name[32], address[64];
+    (void)state;
+    for (int i = 0; i < LOGIN_TRIES_PER_ADDRESS; i++) {
+        snprintf(name, sizeof name, "user%d", i);
+        snprintf(address, sizeof address, "2001:db8:0:1::%x", i + 1);
+        assert_int_equal(login_limit_try(limit, name, address, NOW), 0);
+        snprintf(name, sizeof name, "other%d", i);
+        assert_int_equal(login_limit_try(limit, name, "10.0.0.1", NOW), 0);
+    }
+    assert_int_equal(login_limit_try(limit, "anna", "2001:DB8::1:ffff:0:0:1", NOW), LOGIN_WINDOW_MS);
+    assert_int_equal(login_limit_try(limit, "anna", "::ffff:10.0.0.1", NOW), LOGIN_WINDOW_MS);
+    assert_int_equal(login_limit_try(limit, "anna", "2001:db8:0:2::1", NOW), 0);
+    assert_int_equal(login_limit_try(limit, "anna", "::ffff:10.0.0.2", NOW), 0);
+    login_limit_succeeded(limit, "user1", "2001:db8:0:1::2");
+    assert_int_equal(login_limit_try(limit, "anna", "2001:db8:0:1::abcd", NOW), 0);
+    login_limit_free(limit);
+}
+
 static void success_starts_the_name_anew(void **state)
 {
     struct login_limit *limit = login_limit_new();
@@ -93,6 +115,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(per_name),
         cmocka_unit_test(per_address),
+        cmocka_unit_test(ipv6),
         cmocka_unit_test(success_starts_the_name_anew),
         cmocka_unit_test(the_table_is_bounded),
     };
