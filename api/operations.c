@@ -20,11 +20,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "problem.h"
-#include "store/audit.h"
-#include "store/json_rows.h"
-
-extern const char bm_sql_operations_select[];
 
 enum {
     TICK_MS = 1000,
@@ -33,7 +28,6 @@ enum {
     STILL_MS = 30000, /* a disk without progress */
     END_TRIES = 60,
     LEFT_MAX = 24,
-    SQL_MAX = 4096,
     ARRAY_MAX = 4096,
 };
 
@@ -56,9 +50,13 @@ struct operations {
     void *data;
 };
 
-static const char *const kinds[] = {"verify", "delete", "test"};
-
 static void start_some(struct operations *all);
+
+const char *operation_kind_name(enum operation_kind kind)
+{
+    static const char *const names[] = {"verify", "delete", "test"};
+    return names[kind];
+}
 
 int operations_new(struct api *api, struct operations **ret_operations, struct error *err)
 {
@@ -98,7 +96,7 @@ static void drained(struct operations *all)
     all->on_stopped(all->data);
 }
 
-static void operation_free(struct operation *o)
+void operation_free(struct operation *o)
 {
     free((char *)o->order.object_name);
     free((char *)o->order.destination);
@@ -193,8 +191,8 @@ void operation_end(struct operation *o)
     if (o->state != OPERATION_WAITS)
         o->all->n_running--;
     o->state = OPERATION_ENDS;
-    log_info("operation %lld: %s of '%s' %s%s", (long long)o->id, kinds[o->order.kind], o->order.object_name,
-             o->failure[0] ? "failed: " : "is done", o->failure);
+    log_info("operation %lld: %s of '%s' %s%s", (long long)o->id, operation_kind_name(o->order.kind),
+             o->order.object_name, o->failure[0] ? "failed: " : "is done", o->failure);
     write_end(o);
 }
 
@@ -460,145 +458,38 @@ void operations_free(struct operations *all)
 
 /* --- taking in --- */
 
-struct submission {
-    struct operation *operation; /* NULL: in the list */
-    struct operations *all;
-};
-
-static void submission_free(void *data)
+bool operations_reserve(struct operations *all)
 {
-    struct submission *s = data;
-    if (s->operation) {
-        s->all->n_open--;
-        operation_free(s->operation);
-    }
-    free(s);
+    int n_left = all->n - all->n_open;
+    if (all->n_open >= OPERATIONS_AT_ONCE + OPERATIONS_WAITING || n_left >= LEFT_MAX || all->stopped)
+        return false;
+    all->n_open++;
+    return true;
 }
 
-static char *copy_text(const char *text, bool *ret_lost)
+void operations_give_back(struct operations *all)
 {
-    char *copy = text ? strdup(text) : NULL;
-    *ret_lost |= text && copy == NULL;
-    return copy;
+    all->n_open--;
 }
 
-static struct operation *operation_new(struct api *api, const struct operation_order *order)
+const char *operations_owner(const struct operations *all)
 {
-    struct operation *o = calloc(1, sizeof *o);
-    bool lost = false;
-    if (o == NULL)
-        return NULL;
-    *o = (struct operation){
-        .all = api->operations, .api = api, .order = *order, .at = -1, .list = json_array()};
-    o->order.object_name = copy_text(order->object_name, &lost);
-    o->order.destination = copy_text(order->destination, &lost);
-    if (!lost && o->list)
-        return o;
-    operation_free(o);
-    return NULL;
+    return all->owner;
 }
 
-static void on_submitted(struct ask *ask, const struct pg_results *results)
+bool operations_have_ended(const struct operations *all)
 {
-    struct submission *s = ask->data;
-    struct operations *all = s->all;
-    struct operation *o = s->operation;
-    const PGresult *row = ask_result(ask, results, 2);
-    char location[48];
-    s->operation = NULL;
-    o->id = pg_int(row, 0, 0, 0);
-    if (all->freed) {
-        problem_reply(ask->request, 503, "the server is ending; ask again in a moment");
-        all->n_open--;
-        operation_free(o);
-        return;
-    }
+    return all->freed;
+}
+
+void operations_take(struct operations *all, struct operation *o)
+{
     TAILQ_INSERT_TAIL(&all->list, o, link);
     all->n++;
     if (!uv_is_active((uv_handle_t *)&all->tick))
         uv_timer_start(&all->tick, on_tick, TICK_MS, TICK_MS);
-    snprintf(location, sizeof location, "/api/operations/%lld", (long long)o->id);
-    http_set_header(ask->request, "Location", location);
-    http_reply(ask->request, 202, json_row(row, 0));
     if (all->stopped)
         operation_fail(o, "the server ended before it began; ask for it again");
     else
         start_some(all);
-}
-
-static json_t *parameters_of(const struct operation_order *order)
-{
-    switch (order->kind) {
-    case OPERATION_VERIFY:
-        return json_pack("{s:b, s:s?}", "deep", (int)order->deep, "destination", order->destination);
-    case OPERATION_DELETE:
-        return json_pack("{s:b}", "forget_missing", (int)order->forget_missing);
-    case OPERATION_TEST:
-        break;
-    }
-    return json_object();
-}
-
-/* Old ones go; the row; the event in the log, with what was asked; the row as people see it. */
-static int add_statements(struct ask *ask, const struct operation_order *order, const char *owner)
-{
-    static const char *const actions[] = {"backup_verify", "backup_delete", "destination_test"};
-    const struct identity *who = http_request_identity(ask->request);
-    const struct pg_statement prune = {
-        .sql = "DELETE FROM operations WHERE id IN (SELECT id FROM operations"
-               " WHERE created_at < clock_timestamp() - interval '30 days' ORDER BY created_at LIMIT 100)"};
-    const struct pg_statement insert = {
-        .sql =
-            "INSERT INTO operations (kind, backup_id, destination_id, object_name, parameters, requested_by,"
-            " owner, lease_until) VALUES ($1, nullif($2::int, 0), nullif($3::int, 0), $4, $5::jsonb, $6, $7,"
-            " clock_timestamp() + interval '30 s')",
-        .n_params = 7};
-    char backup[24], destination[24], sql[SQL_MAX];
-    snprintf(backup, sizeof backup, "%lld", (long long)order->backup_id);
-    snprintf(destination, sizeof destination, "%lld", (long long)order->destination_id);
-    snprintf(sql, sizeof sql, "%s WHERE o.id = currval(pg_get_serial_sequence('operations', 'id'))",
-             bm_sql_operations_select);
-    const struct pg_statement select = {.sql = sql};
-    json_t *parameters = parameters_of(order);
-    char *text = parameters ? json_dumps(parameters, JSON_COMPACT) : NULL;
-    const char *requested_by = who->user_name[0] ? who->user_name : who->token_name;
-    int added = text == NULL ? -1 : pg_request_add(ask->question, &prune, NULL);
-    added |= pg_request_add(ask->question, &insert,
-                            (const char *const[]){kinds[order->kind], backup, destination, order->object_name,
-                                                  text, requested_by, owner});
-    added |= pg_request_add(ask->question, &select, NULL);
-    added |= audit_add_event(ask->question, actions[order->kind],
-                             order->kind == OPERATION_TEST ? "destination" : "backup",
-                             order->kind == OPERATION_TEST ? order->destination_id : order->backup_id,
-                             order->object_name, parameters);
-    json_decref(parameters);
-    free(text);
-    return added;
-}
-
-void operation_submit(struct api *api, struct http_request *request, const struct operation_order *order)
-{
-    struct operations *all = api->operations;
-    int n_left = all->n - all->n_open;
-    if (all->n_open >= OPERATIONS_AT_ONCE + OPERATIONS_WAITING || n_left >= LEFT_MAX || all->stopped) {
-        problem_reply_later(request, 503, 15,
-                            "%d operations run or wait here, as many as there may be; ask again later",
-                            all->n);
-        return;
-    }
-    struct submission *s = calloc(1, sizeof *s);
-    if (!http_keep(request, s, submission_free)) {
-        problem_reply(request, 503, "out of memory");
-        return;
-    }
-    s->all = all;
-    s->operation = operation_new(api, order);
-    if (s->operation == NULL) {
-        problem_reply(request, 503, "out of memory");
-        return;
-    }
-    all->n_open++;
-    struct ask *ask = ask_new_change(api, request, on_submitted, s);
-    if (ask)
-        ask_send(ask, add_statements(ask, order, all->owner));
 }

@@ -38,9 +38,11 @@ void operation_verify(struct api *api, struct http_request *request);
 void operation_delete(struct api *api, struct http_request *request);
 void operation_test(struct api *api, struct http_request *request);
 
-/* -- operations.c and the files of the kinds */
+/* -- inside */
 
 enum operation_kind { OPERATION_VERIFY, OPERATION_DELETE, OPERATION_TEST };
+
+const char *operation_kind_name(enum operation_kind kind); /* "verify", as in its row */
 
 /* What is asked. Texts are copied; NULL where they don't apply. */
 struct operation_order {
@@ -91,6 +93,20 @@ struct operation {
     struct storage_place place;
     struct probe probe;
 };
+
+/* -- for operation_submit.c */
+
+/* A place for one more; false: there are as many as there may be, or the server ends. */
+bool operations_reserve(struct operations *operations);
+void operations_give_back(struct operations *operations);
+/* Takes over o, whose row stands, into the place that was reserved. Not once they have ended. */
+void operations_take(struct operations *operations, struct operation *o);
+bool operations_have_ended(const struct operations *operations);
+/* Who renews the leases: this process. */
+const char *operations_owner(const struct operations *operations);
+void operation_free(struct operation *o);
+
+/* -- for the kinds */
 
 /* What a kind does once its row says running; results: of the statement that it asked for. */
 int operation_copies_add(struct pg_request *question, const struct operation *o);
