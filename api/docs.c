@@ -51,7 +51,7 @@ struct docs {
     struct http_fixed *files[FILES]; /* all or none */
     uv_work_t work;
     struct http_fixed *found[FILES]; /* the thread's, while loading */
-    char why_not[300];
+    char why_not[300], told[300];    /* told: in the log */
     bool loading, closed, freed;
     LIST_HEAD(, waiter) waiters;
 };
@@ -122,7 +122,7 @@ void docs_free(struct docs *docs)
 static void reply(struct docs *docs, struct http_request *request, int file)
 {
     if (docs->files[STYLE] == NULL) {
-        problem_reply(request, 404, "%s (%s)", MISSING, docs->why_not);
+        problem_reply(request, 404, "%s", MISSING); /* the folder is for the log: anybody may ask */
         return;
     }
     http_set_header(request, "Cache-Control", "no-cache"); /* asked again, answered with 304 */
@@ -197,6 +197,10 @@ static void on_loaded(uv_work_t *work, int status)
     struct docs *docs = work->data;
     bool whole = status == 0 && docs->found[FILES - 1];
     docs->loading = false;
+    if (!whole && strcmp(docs->told, docs->why_not) != 0) {
+        memcpy(docs->told, docs->why_not, sizeof docs->told);
+        log_warn("/docs can't be shown: %s", docs->told);
+    }
     for (int i = 0; i < FILES; i++) {
         if (whole)
             docs->files[i] = docs->found[i];
