@@ -2,8 +2,7 @@
  * A job waits for one of few threads, runs, and is answered; or its time is over first:
  *
  *   WAITING --> RUNNING --> answered, gone
- *      |           +-- deadline: answered; it stays until the thread comes back, and so does the thread's
- * place
+ *      |           +-- deadline: answered; it and its place stay until the thread comes back
  *      +-- deadline: answered, gone
  *
  * One at a time for each mount: a dead one holds one thread, however often it is asked about.

@@ -5,6 +5,7 @@
 
 #include "api.h"
 #include "ask.h"
+#include "catalog.h"
 #include "input.h"
 #include "page.h"
 #include "problem.h"
@@ -46,8 +47,6 @@ void backups_list(struct api *api, struct http_request *request)
     enum { LIMIT, BEFORE, DATABASE, SCHEDULE, STATUS, ORIGIN, TEXT, FROM, UNTIL, PLACE, TYPE, COPY, FIELDS };
     static const char *const statuses[] = {"pending", "in_progress", "completed", "partial", "failed", NULL};
     static const char *const origins[] = {"native", "migrated", NULL};
-    static const char *const types[] = {"local",     "local_external", "s3",  "minio", "spaces",
-                                        "backblaze", "azure_blob",     "gcs", NULL};
     static const char *const copies[] = {"pending", "uploading", "completed", "failed", NULL};
     static const struct input_field fields[FIELDS] = {
         [LIMIT] = {"limit", INPUT_INTEGER, .min = 1, .max = LIMIT_MAX},
@@ -60,7 +59,7 @@ void backups_list(struct api *api, struct http_request *request)
         [FROM] = {"created_after", INPUT_TIME},
         [UNTIL] = {"created_before", INPUT_TIME},
         [PLACE] = {"destination_id", INPUT_INTEGER, .min = 1, .max = INT32_MAX, .hint = "a destination's id"},
-        [TYPE] = {"storage_type", INPUT_CHOICE, .choices = types},
+        [TYPE] = {"storage_type", INPUT_CHOICE, .choices = catalog_storage_types},
         [COPY] = {"copy_status", INPUT_CHOICE, .choices = copies},
     };
     const struct input *input = input_query(request, fields, FIELDS);

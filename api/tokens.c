@@ -97,10 +97,9 @@ static bool may_create(struct http_request *request, enum role role)
 void tokens_create(struct api *api, struct http_request *request)
 {
     enum { NAME, ROLE, EXPIRES_DAYS, FIELDS };
-    static const char *const roles[] = {"viewer", "operator", "admin", NULL};
     static const struct input_field fields[FIELDS] = {
         [NAME] = {"name", INPUT_TEXT, INPUT_REQUIRED, .min = 1, .max = 100},
-        [ROLE] = {"role", INPUT_CHOICE, INPUT_REQUIRED, .choices = roles},
+        [ROLE] = {"role", INPUT_CHOICE, INPUT_REQUIRED, .choices = role_names},
         [EXPIRES_DAYS] = {"expires_days", INPUT_INTEGER, .min = 1, .max = TOKEN_MAX_DAYS},
     };
     const struct input *input = input_body(request, fields, FIELDS);

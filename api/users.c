@@ -18,8 +18,6 @@
 #include "problem.h"
 #include "store/users.h"
 
-static const char *const roles[] = {"viewer", "operator", "admin", NULL};
-
 enum { USERNAME, EMAIL, ROLE, IS_ACTIVE, PASSWORD, FIELDS };
 
 /* --- reading --- */
@@ -179,7 +177,7 @@ void users_create(struct api *api, struct http_request *request)
     static const struct input_field fields[FIELDS] = {
         [USERNAME] = {"username", INPUT_TEXT, INPUT_REQUIRED, .min = 1, .max = 100},
         [EMAIL] = {"email", INPUT_TEXT, .min = 3, .max = 254},
-        [ROLE] = {"role", INPUT_CHOICE, INPUT_REQUIRED, .choices = roles},
+        [ROLE] = {"role", INPUT_CHOICE, INPUT_REQUIRED, .choices = role_names},
         [IS_ACTIVE] = {"is_active", INPUT_BOOLEAN},
         [PASSWORD] = {"password", INPUT_TEXT, INPUT_REQUIRED | INPUT_SECRET, .min = PASSWORD_MIN_BYTES,
                       .max = PASSWORD_MAX_BYTES},
@@ -196,7 +194,7 @@ void users_change(struct api *api, struct http_request *request)
     static const struct input_field fields[FIELDS] = {
         [USERNAME] = {"username", INPUT_TEXT, .min = 1, .max = 100},
         [EMAIL] = {"email", INPUT_TEXT, .min = 3, .max = 254},
-        [ROLE] = {"role", INPUT_CHOICE, .choices = roles},
+        [ROLE] = {"role", INPUT_CHOICE, .choices = role_names},
         [IS_ACTIVE] = {"is_active", INPUT_BOOLEAN},
         [PASSWORD] = {"password", INPUT_TEXT, INPUT_SECRET, .min = PASSWORD_MIN_BYTES,
                       .max = PASSWORD_MAX_BYTES},

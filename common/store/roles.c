@@ -2,17 +2,17 @@
 
 #include <string.h>
 
-static const char *const names[] = {"none", "viewer", "operator", "admin"};
+const char *const role_names[] = {"viewer", "operator", "admin", NULL};
 
 const char *role_name(enum role role)
 {
-    return names[role];
+    return role == ROLE_NONE ? "none" : role_names[role - ROLE_VIEWER];
 }
 
 bool role_parse(const char *text, enum role *ret_role)
 {
     for (int i = ROLE_VIEWER; text && i <= ROLE_ADMIN; i++) {
-        if (strcmp(text, names[i]) == 0) {
+        if (strcmp(text, role_name((enum role)i)) == 0) {
             *ret_role = (enum role)i;
             return true;
         }
