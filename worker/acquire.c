@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "queue/heartbeats.h"
 #include "worker.h"
 
 enum { AGAIN_MS = 5000 };
@@ -276,7 +277,7 @@ static void on_workers(void *data, const redisReply *reply, const struct error *
         give_back(a, ROW_GIVEN_BACK, again_ms(), NULL);
         return;
     }
-    if (maintenance_host_is_alive(reply, a->task->row.artifact_host)) {
+    if (queue_host_is_alive(reply, a->task->row.artifact_host)) {
         if (strcmp(pg_text(a->queues, a->queue, 0), a->task->queue->name) == 0)
             a->host_here = true;
         a->host_elsewhere = true;

@@ -4,11 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/strbuf.h"
+#include "queue/heartbeats.h"
 #include "queue/job.h"
 #include "queue/queue.h"
 #include "store/rows.h"
@@ -354,28 +353,6 @@ static void judge_page(struct maintenance *m)
     pg_request_send(request, on_pg, expect(m));
 }
 
-bool maintenance_host_is_alive(const redisReply *workers, const char *host)
-{
-    int64_t newest = 0;
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t i = 0; i + 1 < workers->elements; i += 2) {
-            const redisReply *details = workers->element[i + 1];
-            json_t *root =
-                details->type == REDIS_REPLY_STRING ? json_loadb(details->str, details->len, 0, NULL) : NULL;
-            int64_t at = json_integer_value(json_object_get(root, "at_ms"));
-            int64_t lease_ms = 1000 * json_integer_value(json_object_get(root, "lease_seconds"));
-            const char *name = json_string_value(json_object_get(root, "host"));
-            bool theirs = name && strcmp(name, host) == 0;
-            json_decref(root);
-            if (pass == 0 && at > newest)
-                newest = at; /* Redis's clock wrote them all; the newest is near its now */
-            if (pass == 1 && theirs && at + lease_ms >= newest)
-                return true;
-        }
-    }
-    return false;
-}
-
 static void next_parked_page(struct maintenance *m)
 {
     char key[2048], from[24], to[24]; /* a host's identity is long: its staging directory is part of it */
@@ -637,7 +614,7 @@ static void step(struct maintenance *m, const struct pg_results *pg, const redis
         take_parked_page(m, redis);
         return;
     case HOST_ALIVE:
-        m->host_alive = array && maintenance_host_is_alive(redis, m->whys[m->why] + 5);
+        m->host_alive = array && queue_host_is_alive(redis, m->whys[m->why] + 5);
         judge_page(m);
         return;
     case PARKED_JUDGE:

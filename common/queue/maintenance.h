@@ -57,10 +57,6 @@ void maintenance_run(struct maintenance *m, unsigned flags, maintenance_done_fn 
 int maintenance_run_wait(struct maintenance *m, unsigned flags, struct maintenance_report *ret,
                          struct error *err);
 
-/* Whether a worker of this host has been heard of within its lease: from the answer of HGETALL
- * bm:{q}:workers. */
-bool maintenance_host_is_alive(const redisReply *workers, const char *host);
-
 /* A pass under way ends with ERROR_CANCELLED before this returns; on_closed (may be NULL) runs from the loop
  * when the memory is gone. Call before closing pg and redis. */
 void maintenance_close(struct maintenance *m, void (*on_closed)(void *data), void *data);
