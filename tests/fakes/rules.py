@@ -162,3 +162,8 @@ class Holds:
         with self.condition:
             self.released[name] = self.released.get(name, 0) + 1
             self.condition.notify_all()
+
+    def release_all(self):
+        with self.condition:
+            for name in set(self.waiting):
+                self.release(name)

@@ -36,6 +36,7 @@ class Service:
         self.in_flight = collections.Counter()
         self.peak = collections.Counter()
         self.connections = 0
+        self.listeners = []  # but for the control port's
         self.control_routes = {
             ("GET", "/state"): lambda query, body: self.state(),
             ("GET", "/activity"): lambda query, body: self.activity(),
@@ -100,10 +101,10 @@ class Service:
             }
 
     def reset(self):
-        """Back to how it was started, but for requests that are under way."""
+        """Back to how it was started. Connections are ended: a request of theirs would count as one of what comes."""
         self.rules.clear()
-        for name in set(self.holds.waiting):
-            self.holds.release(name)
+        for listener in self.listeners:
+            listener.end_earlier(meanwhile=self.holds.release_all)
         self.clear_log()
 
     # -- connections
@@ -144,7 +145,7 @@ class Service:
             return Response(404, json.dumps({"error": f"no {request.method} {request.path}; there are: {known}"}))
         try:
             answer = route(request.query, json.loads(body) if body else {})
-        except (ValueError, KeyError, TypeError, AttributeError) as e:  # the script's mistake
+        except (ValueError, KeyError, TypeError, AttributeError, TimeoutError) as e:  # the script's mistake
             return Response(400, json.dumps({"error": f"{type(e).__name__}: {e}"}))
         if isinstance(answer, Response):
             return answer
@@ -185,11 +186,13 @@ def run(service, options, directory):
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     _raise_limit()
     try:
-        ports = {"http": Listener(service.serve, before_tls=service.before_tls).port}
+        service.listeners.append(Listener(service.serve, before_tls=service.before_tls))
+        ports = {"http": service.listeners[0].port}
         if not options.no_tls:
             made = make_certificates(options.certificates or directory)
             context = tls_context(made.certificate, made.key)
-            ports["https"] = Listener(service.serve, context, before_tls=service.before_tls).port
+            service.listeners.append(Listener(service.serve, context, before_tls=service.before_tls))
+            ports["https"] = service.listeners[1].port
             ports["ca_file"] = made.ca
         ports["control"] = Listener(service.serve_control).port
         print(json.dumps({**ports, "pid": os.getpid()}), flush=True)

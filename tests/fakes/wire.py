@@ -238,12 +238,11 @@ class Connection:
         raise Gone("stalled until the client went")
 
     def reset(self):
-        """The client sees ECONNRESET."""
+        """The client sees ECONNRESET when the listener closes the socket."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
         raise Gone("reset")
 
-    def close(self):
+    def drain(self):
         """Lets the client read what was sent, even when it's still sending itself."""
         try:
             self.sock.shutdown(socket.SHUT_WR)
@@ -253,7 +252,6 @@ class Connection:
                 pass
         except OSError:
             pass
-        self.sock.close()
 
     def cut(self):
         """Closes at once; what the client is sending meets a closed door."""
@@ -261,13 +259,12 @@ class Connection:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
-        self.sock.close()
         raise Gone("closed on purpose")
 
 
 class Listener:
-    """A loopback port. serve(connection) runs in a thread of its own; before_tls(number, socket) may end a
-    connection ahead of its handshake."""
+    """A loopback port. serve(connection) runs in a thread of its own, and before_tls(connection), which may end a
+    connection ahead of its handshake. Sockets are closed here and nowhere else."""
 
     def __init__(self, serve, tls_context=None, port=0, before_tls=None):
         self.serve = serve
@@ -276,33 +273,78 @@ class Listener:
         self.sock = socket.create_server(("127.0.0.1", port), backlog=512)
         self.port = self.sock.getsockname()[1]
         self.count = 0
+        self.changed = threading.Condition()
+        self.open = {}  # number -> socket
+        self.marks = {}  # address of a mark -> the number of connections accepted before it
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
         while True:
             try:
-                sock, _ = self.sock.accept()
+                sock, address = self.sock.accept()
             except OSError:
                 return
-            self.count += 1
+            with self.changed:
+                if address in self.marks:
+                    self.marks[address] = self.count
+                    self.changed.notify_all()
+                    sock.close()
+                    continue
+                self.count += 1
+                self.open[self.count] = sock
             threading.Thread(target=self._run, args=(sock, self.count), daemon=True).start()
 
     def _run(self, sock, number):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.before_tls is not None:
                 self.before_tls(Connection(sock, self.context is not None, number))
             if self.context is not None:
                 sock.settimeout(60)
-                sock = self.context.wrap_socket(sock, server_side=True)
+                with self.changed:
+                    sock = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+                    self.open[number] = sock
+                sock.do_handshake()
             connection = Connection(sock, self.context is not None, number)
             self.serve(connection)
-            connection.close()
+            connection.drain()
         except (Gone, OSError):  # ssl.SSLError is an OSError
-            try:
+            pass
+        finally:
+            with self.changed:
+                del self.open[number]
                 sock.close()
-            except OSError:
-                pass
+                self.changed.notify_all()
+
+    def _accepted_so_far(self, seconds):
+        """How many connections came before this call. One that the client has left already may still wait to be
+        accepted, with a whole request in it: a connection of our own takes its place behind it."""
+        with socket.socket() as mark:
+            mark.bind(("127.0.0.1", 0))
+            address = mark.getsockname()
+            with self.changed:
+                self.marks[address] = None
+            mark.connect(("127.0.0.1", self.port))
+            with self.changed:
+                self.changed.wait_for(lambda: self.marks[address] is not None, seconds)
+                return self.marks.pop(address)
+
+    def end_earlier(self, meanwhile, seconds=30):
+        """Ends the connections that came before this call; nothing is done for them afterwards. meanwhile(), called
+        again and again, lets go on what waits for something else than its client."""
+        last = self._accepted_so_far(seconds)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            meanwhile()
+            with self.changed:
+                for number in self.open.keys() & range(last + 1):
+                    try:
+                        socket.socket.shutdown(self.open[number], socket.SHUT_RDWR)  # of TLS: without a word
+                    except OSError:
+                        pass
+                if self.changed.wait_for(lambda: not self.open.keys() & range(last + 1), 0.1):
+                    return
+        raise TimeoutError(f"connections to port {self.port} don't end")
 
 
 def tls_context(certificate, key):
