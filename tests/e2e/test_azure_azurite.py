@@ -8,6 +8,7 @@ import os
 
 import pytest
 
+from harness.api import assert_downloads
 from harness.azurite import OTHER_KEY
 from harness.object_stores import AzureStore, MIB, backup_of, everything_shown, secret_file
 from harness.waiting import wait_for
@@ -94,6 +95,7 @@ def test_every_kind_of_credential(bm, azurite_either, place, size):
         assert len(blocks.get("committedBlocks", [])) == (8 if size == 30 * MIB else 0), blocks
         assert not blocks.get("uncommittedBlocks") and client.names(container) == [row["file_path"]]
     assert bm.ctl("backup", "verify", backup, "--deep").returncode == 0
+    assert_downloads(bm, backup)
     out = os.path.join(bm.directory("restored"), "out")
     os.chmod(os.path.dirname(out), 0o777)
     bm.ctl("backup", "restore", backup, "--from", names[-1], "--output", out, "--decode")

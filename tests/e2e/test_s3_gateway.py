@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from harness.api import assert_downloads
 from harness.rados_gateway import KMS_KEY
 from harness.waiting import wait_for
 
@@ -71,6 +72,7 @@ def test_one_backup_to_all_four(bm, gateway, place, tls, size):
         assert head["Metadata"]["sha256"] == row["checksum"] and head["ContentLength"] == row["file_size"]
         assert not open_uploads(gateway, row["storage_type"], bucket)
     assert bm.ctl("backup", "verify", backup, "--deep").returncode == 0
+    assert_downloads(bm, backup)
     for type in TYPES:
         done = bm.ctl("destination", "test", type)
         assert "FAIL" not in done.stdout, done.stdout

@@ -72,6 +72,18 @@ class ApiServer:
         return socket.create_connection(self.socket_address, timeout=60)
 
 
+def assert_downloads(system, backup):
+    """Each copy of a backup comes through a backup-api, whole and in ranges."""
+    api, token = ApiServer(system), make_token(system, "operator")
+    for row in system.rows(backup):
+        path = f"/api/backups/{backup}/copies/{row['id']}/download"
+        whole = api.ask("GET", path, token=token)
+        assert (whole.status, hashlib.sha256(whole.bytes).hexdigest()) == (200, row["checksum"]), (row, whole)
+        for first, last in [(0, 0), (row["file_size"] // 2, row["file_size"] - 1)]:
+            part = api.ask("GET", path, token=token, headers={"Range": f"bytes={first}-{last}"})
+            assert (part.status, part.bytes) == (206, whole.bytes[first : last + 1]), (row, part)
+
+
 class Session:
     """Somebody who logged in, as a page in a browser: cookie, and the CSRF header with what changes something."""
 
