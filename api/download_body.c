@@ -1,6 +1,6 @@
 /*
- * Two windows: the client takes from one while the other is filled. The digest of a whole copy is made of
- * what is handed out; it is compared before the last bytes are.
+ * Two windows: the client takes from one while the other is filled. The digest of a whole copy is made while
+ * they are filled, and compared before the last one is handed out.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -52,6 +52,35 @@ void download_cut(struct download *d, const struct error *err)
 
 /* --- filling --- */
 
+/* False: the whole is not what was stored. */
+static bool is_right(struct download *d, struct error *err)
+{
+    const struct copy *c = download_source(d);
+    char sha256[DIGEST_SHA256_SIZE];
+    if (d->digest == NULL || d->fetched < d->length)
+        return true;
+    digest_final(d->digest, sha256);
+    if (strcmp(sha256, c->checksum) == 0)
+        return true;
+    error_set(err, ERROR_CORRUPT, false,
+              "the SHA-256 of the copy is %.12s..., recorded is %.12s...: it is damaged", sha256,
+              c->checksum);
+    return false;
+}
+
+static void take_window(struct download *d, uint64_t size, struct error *err)
+{
+    const struct storage_get *get = &d->get;
+    if (size != get->length) {
+        error_set(err, ERROR_CORRUPT, false, "the copy ends after %llu bytes, recorded are %llu",
+                  (unsigned long long)(get->offset + size), (unsigned long long)d->size);
+        return;
+    }
+    d->fetched += size;
+    if (is_right(d, err))
+        d->windows[d->filling] = (struct download_window){.fd = get->target_fd, .size = size};
+}
+
 static void on_window(struct storage_get *get, uint64_t size, const char *sha256, const struct error *err)
 {
     struct download *d = get->data;
@@ -64,12 +93,8 @@ static void on_window(struct storage_get *get, uint64_t size, const char *sha256
     }
     if (err)
         found = *err;
-    else if (size != get->length)
-        error_set(&found, ERROR_CORRUPT, false, "the copy ends after %llu bytes, recorded are %llu",
-                  (unsigned long long)get->offset + size, (unsigned long long)d->size);
     else
-        d->windows[d->filling] = (struct download_window){.fd = get->target_fd, .size = size};
-    d->fetched += found.code ? 0 : size;
+        take_window(d, size, &found);
     d->filling = -1;
     if (d->state == DOWNLOAD_READS) {
         download_on_first_window(d, found.code ? &found : NULL);
@@ -103,6 +128,7 @@ int download_fill(struct download *d, struct error *err)
                                   .target_fd = w->fd,
                                   .offset = d->first + d->fetched,
                                   .length = left < DOWNLOAD_WINDOW ? left : DOWNLOAD_WINDOW,
+                                  .digest = d->digest,
                                   .done = on_window,
                                   .data = d};
     d->filling = free_one;
@@ -115,27 +141,6 @@ int download_fill(struct download *d, struct error *err)
 }
 
 /* --- handing out --- */
-
-/* False: what was sent is not what was stored. */
-static bool is_right(struct download *d, const char *bytes, size_t size)
-{
-    const struct copy *c = download_source(d);
-    char sha256[DIGEST_SHA256_SIZE];
-    struct error err = {0};
-    if (d->digest == NULL)
-        return true;
-    digest_update(d->digest, bytes, size);
-    if (d->sent + size < d->length)
-        return true;
-    digest_final(d->digest, sha256);
-    if (strcmp(sha256, c->checksum) == 0)
-        return true;
-    error_set(&err, ERROR_CORRUPT, false,
-              "the SHA-256 of the copy is %.12s..., recorded is %.12s...: it is damaged", sha256,
-              c->checksum);
-    download_cut(d, &err);
-    return false;
-}
 
 static ssize_t on_read(void *data, char *buffer, size_t size)
 {
@@ -155,8 +160,6 @@ static ssize_t on_read(void *data, char *buffer, size_t size)
         download_cut(d, &err);
         return HTTP_STREAM_FAILED;
     }
-    if (!is_right(d, buffer, n))
-        return HTTP_STREAM_FAILED;
     w->taken += n;
     d->sent += n;
     if (w->taken == w->size) {

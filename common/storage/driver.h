@@ -99,6 +99,9 @@ struct storage_get {
     /* A range: length 0 = the whole object from offset on. What lies beyond the object's end isn't there:
      * size tells. size and sha256 are of the range; target_fd is written from 0 all the same. */
     uint64_t offset, length;
+    /* NULL, or the caller's, for an object that is read in several ranges: it is fed with the bytes of this
+     * one until done runs, which gets sha256 NULL. After an error nobody knows how much it has seen. */
+    struct digest *digest;
     _Atomic uint64_t bytes_done;
     void (*done)(struct storage_get *get, uint64_t size, const char *sha256, const struct error *err);
     void *data;

@@ -200,15 +200,36 @@ def cut(api, path):
     return e.value.partial
 
 
-@pytest.mark.parametrize("size", [100, WINDOW, 3 * WINDOW + 100])
+def damaged(made, i=0):
+    wrong = bytearray(made.data)
+    wrong[len(wrong) // 2] ^= 1
+    made.overwrite(i, wrong)
+    return wrong
+
+
+@pytest.mark.parametrize("size", [100, WINDOW])
+def test_damage_that_is_seen_in_time(bm, api, size):
+    """All of it was read before the answer began: the next copy is as good, and without one there are words."""
+    made = Made(bm, content(size), copies=("first", "second"))
+    damaged(made)
+    assert api.get(made.path).bytes == made.data
+    detail = api.get(made.of(0), 502).json["detail"]
+    assert "'first': the SHA-256 of the copy is" in detail and "it is damaged" in detail, detail
+    damaged(made, 1)
+    assert "'second'" in api.get(made.path, 502).json["detail"]
+    for copy in made.copies:
+        result = wait_for(lambda: bm.value("SELECT verification_result FROM backup_destinations WHERE id = %s", copy))
+        assert result.startswith("corrupt: the SHA-256")
+    assert bm.query("SELECT * FROM audit_log WHERE action = 'download'")[0]["changes"]["storage_name"] == "second"
+
+
+@pytest.mark.parametrize("size", [WINDOW + 1, 3 * WINDOW + 100])
 def test_damage_cuts_the_connection(bm, api, size):
     """The last bytes of a copy whose digest is wrong are never sent; ranges can't be checked."""
     made = Made(bm, content(size))
-    wrong = bytearray(made.data)
-    wrong[size // 2] ^= 1
-    made.overwrite(0, wrong)
+    wrong = damaged(made)
     got = cut(api, made.path)
-    assert len(got) < size and wrong.startswith(got)
+    assert len(got) <= size // WINDOW * WINDOW and wrong.startswith(got)
     result = wait_for(lambda: bm.value("SELECT verification_result FROM backup_destinations WHERE id = %s", made.copies[0]))
     assert result.startswith("corrupt: the SHA-256")
     event = bm.query("SELECT * FROM audit_log WHERE action = 'download_damaged'")[0]

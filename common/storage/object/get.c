@@ -57,18 +57,20 @@ static void finish(struct get *self, const struct error *err)
 {
     struct storage_get *request = self->request;
     uint64_t size = self->at - request->offset;
+    bool sums = request->digest == NULL;
     char sha256[STORAGE_SHA256_SIZE] = "";
     struct error own;
     if (err) {
         own = *err;
         error_context(&own, "reading '%.300s'", request->key);
-    } else {
+    } else if (sums) {
         digest_final(self->digest, sha256);
     }
-    digest_free(self->digest);
+    if (sums)
+        digest_free(self->digest);
     free(self->held);
     object_task_free(&self->task);
-    request->done(request, err ? 0 : size, err ? NULL : sha256, err ? &own : NULL);
+    request->done(request, err ? 0 : size, err || !sums ? NULL : sha256, err ? &own : NULL);
 }
 
 static void fail(struct get *self, int code, bool retryable, const char *what)
@@ -291,7 +293,7 @@ static void begin(struct get *self)
     bool stream = get->target_fd >= 0 && get->target_is_stream;
     self->held_max = stream ? STREAM_SIZE : FIRST_SIZE;
     self->held = malloc(self->held_max);
-    self->digest = digest_new();
+    self->digest = get->digest ? get->digest : digest_new();
     if (self->held == NULL || self->digest == NULL)
         fail(self, ERROR_SYSTEM, true, "out of memory");
     else

@@ -42,7 +42,7 @@ static int open_object(struct posix_get *self, struct error *err)
     int ignored = posix_fadvise(self->fd, 0, 0, advice);
     (void)ignored;
     self->buffer = malloc(PIECE);
-    self->digest = digest_new();
+    self->digest = get->digest ? get->digest : digest_new();
     if (self->buffer == NULL || self->digest == NULL)
         return error_set(err, ERROR_SYSTEM, true, "out of memory");
     return 0;
@@ -117,15 +117,17 @@ static void step_get(struct posix_op *op, int lane)
     struct storage_get *get = self->request;
     struct error err = op->err;
     uint64_t size = self->done;
+    bool sums = get->digest == NULL;
     char sha256[STORAGE_SHA256_SIZE] = "";
-    if (!err.code)
+    if (sums && !err.code)
         digest_final(self->digest, sha256);
     if (self->fd >= 0)
         close(self->fd);
     free(self->buffer);
-    digest_free(self->digest);
+    if (sums)
+        digest_free(self->digest);
     free(self);
-    get->done(get, err.code ? 0 : size, err.code ? NULL : sha256, err.code ? &err : NULL);
+    get->done(get, err.code ? 0 : size, err.code || !sums ? NULL : sha256, err.code ? &err : NULL);
 }
 
 int posix_get_start(struct storage_get *get, struct storage_op **ret_op, struct error *err)

@@ -404,6 +404,32 @@ static void ranges(void)
     artifact_free(&a);
 }
 
+/* The caller's digest goes on from range to range; one that fails leaves it to its owner. */
+static void ranges_with_one_digest(void)
+{
+    static const uint64_t lengths[] = {300000, 1, 700000, 48653};
+    struct artifact a = artifact_make((1 << 20) + 77 + 1, 3);
+    struct outcome o = run_put(&location, KEY, &a, 301, 1);
+    expect_success(&o);
+    struct digest *digest = digest_new();
+    uint64_t at = 0;
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        o = run_get_digesting(&location, KEY, at, i < 3 ? lengths[i] : 0, digest);
+        expect_success(&o);
+        assert_int_equal(o.size, lengths[i]);
+        at += lengths[i];
+    }
+    assert_int_equal(at, a.size);
+    char sha256[DIGEST_SHA256_SIZE];
+    digest_final(digest, sha256);
+    assert_string_equal(sha256, a.sha256);
+    digest_reset(digest);
+    o = run_get_digesting(&location, "not/there", 0, 0, digest);
+    expect_error(&o, ERROR_NOT_FOUND, false, "not/there");
+    digest_free(digest);
+    artifact_free(&a);
+}
+
 /* In whatever order. */
 static void expect_listed(const char *prefix, const char *const *keys, int n)
 {
@@ -554,6 +580,7 @@ static const struct {
     {"many_fates_at_once", many_fates_at_once},
     {"two_attempts_at_once", two_attempts_at_once},
     {"ranges", ranges},
+    {"ranges_with_one_digest", ranges_with_one_digest},
     {"listings", listings},
     {"get_into_a_pipe", get_into_a_pipe},
     {"cancelled_while_the_reader_stalls", cancelled_while_the_reader_stalls},
