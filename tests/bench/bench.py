@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import details  # noqa: E402
 import dispatch  # noqa: E402
+import downloads  # noqa: E402
 import idle  # noqa: E402
 import stores  # noqa: E402
 import uploads  # noqa: E402
@@ -42,6 +43,7 @@ BENCHES = {
     "uploads": uploads.bench_uploads,
     "stores": stores.bench_stores,
     "details": details.bench_details,
+    "downloads": downloads.bench_downloads,
 }
 
 
@@ -71,6 +73,8 @@ def arguments():
     parser.add_argument("--upload-files", type=int, default=2000, help="uploaded files of 64 KiB")
     parser.add_argument("--backups", type=int, default=100000, help="of the database whose page is asked for")
     parser.add_argument("--connections", type=numbers, default="1,16", help="clients of the page at once")
+    parser.add_argument("--download-mib", type=int, default=512, help="size of the downloaded copy")
+    parser.add_argument("--downloads", type=numbers, default="1,8", help="downloads at once")
     parser.add_argument("--no-peer", action="store_true", help="without BullMQ, curl, rclone and FastAPI")
     parser.add_argument("--dir", default=os.environ.get("BM_TEST_DIR", "/tmp"), help="where the servers keep data")
     parser.add_argument("--build", default=os.path.join(REPOSITORY, "build", "release"), help="build directory")

@@ -1,5 +1,5 @@
 """The specification's page by FastAPI and SQLAlchemy, as its own examples have it: joinedload of the destinations,
-Path.stat for each file on a disk, counts by GROUP BY.
+Path.stat for each file on a disk, counts by GROUP BY. And the download of a copy, as Starlette sends files.
 
     PEER_DATABASE=postgresql://... uvicorn details_api:app
 """
@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from fastapi import FastAPI, HTTPException
+from fastapi.responses import FileResponse
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, ForeignKey, Integer, String, create_engine, func
 from sqlalchemy.orm import declarative_base, joinedload, relationship, sessionmaker
 
@@ -125,3 +126,12 @@ def details_without_statistics(database_id: int, limit: int = 10):
         backups = (db.query(Backup).options(joinedload(Backup.destinations)).filter(Backup.database_id == database_id)
                    .order_by(Backup.id.desc()).limit(limit).all())  # fmt: skip
         return {"database": columns(database), "recent_backups": [show_backup(b) for b in backups]}
+
+
+@app.get("/api/backups/{backup_id}/download")
+def download(backup_id: int):
+    with Session() as db:
+        copy = db.query(BackupDestination).filter(BackupDestination.backup_id == backup_id).first()
+        if copy is None:
+            raise HTTPException(404)
+        return FileResponse(Path(copy.base_path) / copy.file_path)
