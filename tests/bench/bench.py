@@ -14,6 +14,7 @@ import details  # noqa: E402
 import dispatch  # noqa: E402
 import downloads  # noqa: E402
 import idle  # noqa: E402
+import migration  # noqa: E402
 import stores  # noqa: E402
 import uploads  # noqa: E402
 from clients import STORES  # noqa: E402
@@ -44,6 +45,7 @@ BENCHES = {
     "stores": stores.bench_stores,
     "details": details.bench_details,
     "downloads": downloads.bench_downloads,
+    "migration": migration.bench_migration,
 }
 
 
@@ -75,6 +77,7 @@ def arguments():
     parser.add_argument("--connections", type=numbers, default="1,16", help="clients of the page at once")
     parser.add_argument("--download-mib", type=int, default=512, help="size of the downloaded copy")
     parser.add_argument("--downloads", type=numbers, default="1,8", help="downloads at once")
+    parser.add_argument("--old-backups", type=int, default=1000000, help="of the older system, to be migrated")
     parser.add_argument("--no-peer", action="store_true", help="without BullMQ, curl, rclone and FastAPI")
     parser.add_argument("--dir", default=os.environ.get("BM_TEST_DIR", "/tmp"), help="where the servers keep data")
     parser.add_argument("--build", default=os.path.join(REPOSITORY, "build", "release"), help="build directory")
