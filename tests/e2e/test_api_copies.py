@@ -187,7 +187,8 @@ def test_the_next_copy_will_do(bm, api):
     refused = api.get(made.path, 404)
     assert all(f"'{name}'" in refused.json["detail"] for name in "abcd")
     assert refused.headers["ETag"] is None and refused.headers["Content-Disposition"] is None
-    assert bm.value("SELECT verification_result FROM backup_destinations WHERE id = %s", made.copies[1]).startswith("corrupt: ")
+    noted = wait_for(lambda: bm.value("SELECT verification_result FROM backup_destinations WHERE id = %s", made.copies[1]))
+    assert noted.startswith("corrupt: ")
 
 
 def cut(api, path):

@@ -134,7 +134,7 @@ def test_bodies_are_never_requests(server):
     ids=range(21),
 )
 def test_garbage(start, data):
-    server = start(arrive_ms=2000)
+    server = start(arrive_ms=5000)
     answer = server.raw(data + CLOSE.encode() + b"\r\n\r\n")
     assert all(status >= 400 for status in statuses(answer)), answer
     assert server.status()["served"] == 1
@@ -165,11 +165,12 @@ def test_refusals_close(server, status, data):
             assert json.loads(answer.body)["status"] == status
 
 
-# -- slow clients. The limits are short ones; what is late is seen by the server, not by the test.
+# -- slow clients. What is late is seen by the server, not by the test; where something has to come in time as well, the limit is
+# one that a client on a busy machine keeps.
 
 
 def test_requests_that_do_not_arrive(start, wait_for):
-    server = start(arrive_ms=700, idle_ms=600_000)
+    server = start(arrive_ms=5000, idle_ms=600_000)
     head = request("POST", "/length", None, b"x" * 100)[:-100]
     starts = [b"", b"GET /sta", b"GET /status HTTP/1.1\r\nHost", head, head + b"x" * 99,
               request("POST", "/nowhere", None, b"x" * 100)[:-1]]  # fmt: skip
@@ -202,7 +203,7 @@ def test_a_byte_now_and_then_does_not_help(start, wait_for):
 
 
 def test_idle_connections_end(start):
-    server = start(idle_ms=300, arrive_ms=600_000)
+    server = start(idle_ms=3000, arrive_ms=600_000)
     with server.connect() as s:
         assert send(s, "GET", "/status").status == 200
         assert send(s, "POST", "/length", None, {}).status == 200
@@ -223,7 +224,7 @@ def reader_of_little(server, target):
 
 @pytest.mark.parametrize("target", ["/large?size=60000000", "/download?size=60000000", "/events?every_ms=1&pad=4000"])
 def test_answers_that_are_not_taken(start, wait_for, target):
-    server = start(stall_s=1)
+    server = start(stall_s=3)
     with reader_of_little(server, target):
         others_are_served(server, 3)
         wait_for(lambda: server.connections() == 0)
@@ -233,7 +234,7 @@ def test_answers_that_are_not_taken(start, wait_for, target):
 
 def test_answers_have_an_end(start, wait_for):
     """Some bytes are taken now and then: an answer is closed all the same, a stream is not."""
-    server = start(answer_ms=1500, stall_s=60)
+    server = start(answer_ms=4000, stall_s=60)
     with reader_of_little(server, "/large?size=60000000") as s, reader_of_little(server, "/download?size=60000000") as stream:
 
         def closed():

@@ -349,8 +349,9 @@ def test_limit_of_answers(programs, tmp, wait_for):
     server.process.check()
 
 
-def test_end_with_open_streams(server):
+def test_end_with_open_streams(programs, tmp):
     """SIGTERM: events end as they should, who waits for nothing is closed, a download goes on to its end."""
+    server = HttpRoutes(programs, tmp, drain_ms=60_000)
     with server.connect() as events, server.connect() as silent, server.connect() as download, server.connect() as idle:
         assert send(idle, "GET", "/status").status == 200
         events.sendall(request("GET", "/events?every_ms=1"))
@@ -369,6 +370,7 @@ def test_end_with_open_streams(server):
             size += len(block)
         assert size > 50_000_000
     server.process.wait()
+    server.process.check()
 
 
 def test_keep_alive_after_errors(server):

@@ -288,8 +288,8 @@ def test_a_key_rotated_in_mid_upload_is_read_again(bm, store, azure):
     backup = store.backup_of(LARGE)
     bm.worker()
     azure.wait_holding()
+    secret_file(bm, "store-secret", OTHER_KEY)  # first: another block may be under way
     azure.change(accounts=[{"name": azure.account, "keys": [OTHER_KEY]}])
-    secret_file(bm, "store-secret", OTHER_KEY)
     azure.release()
     row = completed(bm, backup)
     assert row["attempts"] == 1 and store.begun() == 1

@@ -211,7 +211,7 @@ def test_resume_after_kill(bm, azurite_either, place):
     is no blob by its name."""
     server = azurite_either
     container = place(server, part_size="2MiB", multipart_threshold="2MiB", parallel_parts=2)
-    bm.ctl("destination", "update", "store", "--bandwidth-limit", 16 * MIB)
+    bm.ctl("destination", "update", "store", "--bandwidth-limit", 6 * MIB)  # so slow that the test sees it under way
     backup = backup_of(bm, 60 * MIB, "store")
     name = bm.rows(backup)[0]["file_path"]
     client, came = server.client(), []
@@ -222,6 +222,7 @@ def test_resume_after_kill(bm, azurite_either, place):
         assert set(came) <= set(uncommitted(client, container, name))
         came = uncommitted(client, container, name)
         assert client.head(container, name) is None and client.names(container) == []
+    bm.ctl("destination", "update", "store", "--bandwidth-limit", 100 * MIB)
     bm.worker()
     row = completed(bm, backup)[0]
     assert client.sha256(container, name) == (row["checksum"], row["file_size"])

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from harness.servers import Postgres
+from harness.servers import Postgres, reserve_port
 from harness.waiting import wait_for
 
 
@@ -158,9 +158,8 @@ def test_source_down_is_waited_for(bm, tmp):
 
 
 def test_source_stays_down(bm):
-    from harness.servers import free_port
-
-    bm.ctl("database", "add", "away", "--type", "postgresql", "--host", "127.0.0.1", "--port", free_port(), "--username",
+    nobody = reserve_port()
+    bm.ctl("database", "add", "away", "--type", "postgresql", "--host", "127.0.0.1", "--port", nobody.getsockname()[1], "--username",
            "postgres", "--database-name", "postgres")  # fmt: skip
     bases = two_disks(bm, "away")
     bm.worker(BM_MAX_ATTEMPTS="3")

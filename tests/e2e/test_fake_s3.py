@@ -556,6 +556,13 @@ def test_stall_and_hold(server, wait_for):
         assert "k" in server.objects()
         server.release()
         assert read_answer(sock).status == 200
+    rule = server.rule({"type": "hold", "at": "answer"}, {"operation": "PutObject"})
+    with connect(where) as sock:
+        sock.sendall(request[:-1])
+        wait_for(lambda: server.last("PutObject").get("rule") == rule)
+        server.release()  # before it comes to where it would be held
+        sock.sendall(request[-1:])
+        assert read_answer(sock).status == 200
     server.rule("stall", {"operation": "Connect", "tls": True})
     with connect(server.https.replace("https", "http")) as sock:
         sock.sendall(b"\x16\x03\x01")

@@ -38,6 +38,11 @@ def test_bad_exit_fails(tmp):
         process.check()
 
 
+def test_programs_may_be_ended_as_soon_as_they_are_started(bm):
+    """SIGTERM to one that has no handler yet would kill it, and that is no clean end."""
+    bm.worker(), bm.scheduler(), bm.process([bm.programs.api], "api", {"BM_LISTEN": "127.0.0.1:0"}).start()
+
+
 def test_orphans_become_ours(tmp, wait_for):
     before = set(children(os.getpid()))
     Process(["sh", "-c", "sleep 600 & echo $!"], dict(os.environ), os.path.join(tmp, "log")).start().wait()

@@ -50,7 +50,7 @@ def test_dead_with_its_reason(bm, push):
         told = json.loads(entry.decode(errors="replace"))  # the entry itself is readable, whatever it holds
         assert told.get("error"), entry[:300]
     assert worker.running
-    assert not redis.keys("bm:{default}:ready:*") and not redis.zcard("bm:{default}:lease")
+    wait_for(lambda: not redis.keys("bm:{default}:ready:*") and not redis.zcard("bm:{default}:lease"), what=worker.tail)
     listed = bm.ctl("queue", "list", "--state", "dead", json=True)
     assert len(listed) >= len(MALFORMED) or listed.get("jobs")
     bm.fsck()

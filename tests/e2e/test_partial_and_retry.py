@@ -7,7 +7,7 @@ import os
 import pytest
 
 WATCH = """
-CREATE TABLE history (at timestamptz DEFAULT clock_timestamp(), id integer, status text, attempts integer,
+CREATE TABLE history (at timestamptz DEFAULT now(), id integer, status text, attempts integer,
                       next_attempt_at timestamptz, error_message text);
 CREATE FUNCTION remember() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -160,7 +160,7 @@ def test_customer_keys_and_kms(bm, gateway, place):
 def test_resume_after_kill(bm, gateway, place):
     """kill -9 somewhere in the parts, twice: the copy becomes whole, and no upload stays open."""
     bucket = place("minio", part_size="5MiB", parallel_parts=2)
-    bm.ctl("destination", "update", "minio", "--bandwidth-limit", 20 * MIB)
+    bm.ctl("destination", "update", "minio", "--bandwidth-limit", 6 * MIB)  # so slow that the test sees it under way
     database = source(bm, 60 * MIB)
     bm.assign(database, "minio")
     backup = bm.run(database)
@@ -176,6 +176,7 @@ def test_resume_after_kill(bm, gateway, place):
         worker = bm.worker()
         wait_for(lambda: parts() >= enough, 60, lambda: bm.describe(backup))
         worker.kill()
+    bm.ctl("destination", "update", "minio", "--bandwidth-limit", 100 * MIB)
     bm.worker()
     assert bm.wait_ended(backup)["status"] == "completed", bm.describe(backup)
     row = bm.rows(backup)[0]

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from harness.system import REPOSITORY
+from harness.waiting import wait_for
 
 TABLES = ["customers", "products", "orders", "order_items", "events"]
 
@@ -84,7 +85,8 @@ def test_two_disks_and_back(bm, postgres, shop):
     bm.assert_tidy(main, external)
     bm.fsck()
     assert postgres.password not in worker.log()
-    assert os.listdir(bm.env["BM_STAGING_DIR"]) == []  # all copies are safe: staging is empty again
+    staging = bm.env["BM_STAGING_DIR"]  # all copies are safe: it becomes empty again
+    wait_for(lambda: os.listdir(staging) == [], what=lambda: str(os.listdir(staging)))
 
 
 def test_shown(bm, shop):

@@ -146,7 +146,7 @@ class Exchange(Answers):
             headers=headers,
             request_bytes=size,
         )
-        self.rule = server.rules.take(
+        self.rule, self.releases = server.take_rule(
             {"operation": self.operation, "key": request.path, "tls": request.tls, "request": request}
         )
         self.entry["rule"] = self.rule and self.rule.id
@@ -181,7 +181,7 @@ class Exchange(Answers):
         if rule.kind == "delay":
             time.sleep(rule["ms"] / 1000)
         elif rule.kind == "hold":
-            self.server.holds.wait(rule["name"])
+            self.server.holds.wait(rule["name"], self.releases)
         else:
             self.connection.wait_gone()
 

@@ -50,7 +50,7 @@ class Exchange(Answers):
             answer_bytes=0,
             **facts,
         )
-        self.rule = server.rules.take(
+        self.rule, self.releases = server.take_rule(
             {
                 "operation": self.operation or "Unknown",
                 "bucket": self.bucket,
@@ -133,7 +133,7 @@ class Exchange(Answers):
         if self.rule.kind == "delay":
             time.sleep(self.rule["ms"] / 1000)
         elif self.rule.kind == "hold":
-            self.server.holds.wait(self.rule["name"])
+            self.server.holds.wait(self.rule["name"], self.releases)
         else:
             self.connection.wait_gone()
 

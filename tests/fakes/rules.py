@@ -148,19 +148,21 @@ class Holds:
     def __init__(self):
         self.condition = threading.Condition()
         self.waiting = []
-        self.released = {}
+        self.releases = 0
+        self.released = {}  # name -> which of all releases was its last
 
-    def wait(self, name, seconds=600):
+    def wait(self, name, since, seconds=600):
+        """Until a release that came after `since`, the number of releases when the request got its rule."""
         with self.condition:
-            generation = self.released.get(name, 0)
             self.waiting.append(name)
             self.condition.notify_all()
-            self.condition.wait_for(lambda: self.released.get(name, 0) != generation, seconds)
+            self.condition.wait_for(lambda: self.released.get(name, 0) > since, seconds)
             self.waiting.remove(name)
 
     def release(self, name):
         with self.condition:
-            self.released[name] = self.released.get(name, 0) + 1
+            self.releases += 1
+            self.released[name] = self.releases
             self.condition.notify_all()
 
     def release_all(self):

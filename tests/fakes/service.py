@@ -107,13 +107,21 @@ class Service:
             listener.end_earlier(meanwhile=self.holds.release_all)
         self.clear_log()
 
+    # -- rules
+
+    def take_rule(self, facts):
+        """The rule for a request, or None, and how many releases there were then: each later one lets the request go on, also
+        when it comes to where it is held only afterwards."""
+        with self.holds.condition:
+            return self.rules.take(facts), self.holds.releases
+
     # -- connections
 
     def before_tls(self, connection):
         """Rules for the operation Connect act before the first byte."""
         with self.lock:
             self.connections += 1
-        rule = self.rules.take({"operation": "Connect", "tls": connection.tls, "request": None})
+        rule, releases = self.take_rule({"operation": "Connect", "tls": connection.tls, "request": None})
         if rule is None:
             return
         entry = self.begin(connection, "Connect", rule=rule.id)
@@ -121,7 +129,7 @@ class Service:
         if rule.kind == "stall":
             connection.wait_gone()
         elif rule.kind == "hold":
-            self.holds.wait(rule["name"])
+            self.holds.wait(rule["name"], releases)
         elif rule.kind == "delay":
             time.sleep(rule["ms"] / 1000)
         elif rule.kind in ("close_request", "close_response", "drop_answer"):

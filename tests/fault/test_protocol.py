@@ -161,7 +161,7 @@ def test_a_failed_attempt_comes_again_when_it_is_due(bm):
                        BM_RECONCILE_SECONDS="3600")  # fmt: skip
     worker.wait_log("serves")
     backup = bm.run("notes")
-    ended = bm.wait_ended(backup, bound=25)  # three fallback polls take 60 s
+    ended = bm.wait_ended(backup, bound=50)  # three fallback polls take 60 s
     assert ended["status"] == "failed" and bm.rows(backup)[0]["attempts"] == 4
 
 
@@ -189,9 +189,8 @@ def test_an_outcome_that_postgresql_refuses_holds_up_no_other(bm):
              " WHEN (NEW.storage_name = 'bad' AND NEW.status = 'completed') EXECUTE FUNCTION refuse()")  # fmt: skip
     backups = [bm.run("notes") for _ in range(8)]
     bm.worker(BM_LEASE_SECONDS="60")
-    wait_for(lambda: all(bm.rows(backup)[0]["status"] == "completed" for backup in backups), 30,
+    wait_for(lambda: all([row["status"] for row in bm.rows(backup)] == ["completed", "uploading"] for backup in backups), 50,
              lambda: bm.describe(*backups))  # fmt: skip
-    assert {bm.rows(backup)[1]["status"] for backup in backups} == {"uploading"}
     bm.query("DROP TRIGGER refuse ON backup_destinations")
 
 

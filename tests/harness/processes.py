@@ -132,12 +132,19 @@ class Process:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still running after {bound} s: {self.argv}\n{self.tail()}") from None
 
+    def hears(self, number):
+        """It has a handler for that signal; whoever has just been started may not have come so far."""
+        with open(f"/proc/{self.pid}/status") as status:
+            caught = re.search(r"^SigCgt:\s*(\w+)", status.read(), re.M)
+        return caught is not None and int(caught.group(1), 16) >> (number - 1) & 1
+
     def ask_to_end(self):
-        """SIGTERM. SIGCONT only for one that pause() stopped: it would also take away the SIGSTOP with which the
-        leak check of a process that is ending halts its threads, and that check would wait for ever."""
+        """SIGTERM, once it is heard. SIGCONT only for one that pause() stopped: it would also take away the SIGSTOP with
+        which the leak check of a process that is ending halts its threads, and that check would wait for ever."""
         if self.running:
             if self.paused:
                 self.resume()
+            wait_for(lambda: not self.running or self.hears(signal.SIGTERM), 60, lambda: f"{self.argv} hears SIGTERM:\n{self.tail()}")
             self.popen.terminate()
 
     def terminate(self, bound=120):

@@ -21,6 +21,15 @@ def free_port():
         return s.getsockname()[1]
 
 
+def reserve_port():
+    """A socket whose port nobody else is given while it is open; a server that sets SO_REUSEADDR may listen there, and until
+    then connections are refused."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", 0))
+    return s
+
+
 def _runs(argv, **kwargs):
     done = subprocess.run(argv, capture_output=True, text=True, **kwargs)
     assert done.returncode == 0, f"{argv} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
@@ -41,7 +50,7 @@ class Postgres:
         versions = glob.glob("/usr/lib/postgresql/*/bin/postgres")
         assert versions, "PostgreSQL's server is not installed; deploy/packages/install run"
         self.bin = os.path.dirname(max(versions, key=lambda p: int(p.split("/")[4])))
-        self.port = None
+        self.port = self.reserved = None
         self.popen = None
         self.prefix = []
         os.makedirs(root, exist_ok=True)
@@ -65,10 +74,11 @@ class Postgres:
         return self
 
     def start(self):
-        """Starts (again); the port stays the same over restarts unless someone else has taken it."""
+        """Starts (again); the port stays the same over restarts."""
         for _ in range(20):
             if self.port is None:
-                self.port = free_port()
+                self.reserved = reserve_port()
+                self.port = self.reserved.getsockname()[1]
             options = {
                 "listen_addresses": "127.0.0.1",
                 "port": self.port,

@@ -53,11 +53,11 @@ static void test_stalls(void **state)
 {
     struct fixture *f = *state;
     serve(f, serve_nothing);
-    struct answer *a = run(f, ASK(.stall_timeout_ms = 200));
+    struct answer *a = run(f, ASK(.stall_timeout_ms = 1000));
     assert_error(a, ERROR_TIMEOUT, true);
     assert_string_equal(a->err.native, "sent");
-    assert_non_null(strstr(a->err.message, "200 ms"));
-    a = run(f, ASK(.method = "PUT", .body = "12345", .body_size = 5, .stall_timeout_ms = 200));
+    assert_non_null(strstr(a->err.message, "1000 ms"));
+    a = run(f, ASK(.method = "PUT", .body = "12345", .body_size = 5, .stall_timeout_ms = 1000));
     assert_error(a, ERROR_TIMEOUT, true);
     assert_string_equal(a->err.native, "sent");
     peer_stop(&f->peer);
@@ -169,7 +169,7 @@ static void test_wait_in_queue_is_no_stall(void **state)
     struct http_group *group = http_client_group(f->client, "one", 1, 0);
     struct answer first = {0}, second = {0}, third = {0};
     assert_int_equal(begin(f, &first, ASK(.url = "/a", .group = group, .stall_timeout_ms = 500)), 0);
-    assert_int_equal(begin(f, &second, ASK(.url = "/b", .group = group, .stall_timeout_ms = 1)), 0);
+    assert_int_equal(begin(f, &second, ASK(.url = "/b", .group = group, .stall_timeout_ms = 200)), 0);
     assert_int_equal(begin(f, &third, ASK(.url = "/c", .group = group, .total_timeout_ms = 300)), 0);
     wait_done(f, &third); /* a total bound counts the wait */
     assert_error(&third, ERROR_TIMEOUT, true);
@@ -185,15 +185,16 @@ static void test_limited_is_no_stall(void **state)
 {
     struct fixture *f = *state;
     serve(f, serve_pattern_check);
-    /* a chunk of 1 KiB each 50 ms at most, four to share: each waits far longer than its stall bound */
-    struct http_group *group = http_client_group(f->client, "slow", 0, 20000);
+    /* a chunk of 1 KiB each 250 ms at most, four to share: each waits far longer than its stall bound, which
+     * the peer's answer has to keep */
+    struct http_group *group = http_client_group(f->client, "slow", 0, 4000);
     int fd = pattern_file(4000);
     const char *const headers[] = {"X-Offset: 0"};
     struct answer answers[4] = {0};
     for (int i = 0; i < 4; i++)
         assert_int_equal(begin(f, &answers[i],
                                ASK(.method = "PUT", .body_fd = fd, .body_size = 4000, .group = group,
-                                   .headers = headers, .n_headers = 1, .stall_timeout_ms = 100)),
+                                   .headers = headers, .n_headers = 1, .stall_timeout_ms = 500)),
                          0);
     for (int i = 0; i < 4; i++) {
         wait_done(f, &answers[i]);

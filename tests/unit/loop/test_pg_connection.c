@@ -64,7 +64,7 @@ static void test_request_timeout(void **state)
     struct fixture *f = *state;
     struct error err;
     struct tally t = {0};
-    open_client(f, (struct pg_options){.request_timeout_ms = 1500});
+    open_client(f, (struct pg_options){.request_timeout_ms = 4000});
     struct pg_request *r = request(f);
     pg_request_add(r, UNNAMED("SELECT 1", 0), NULL);
     assert_int_equal(run_error(f, "SELECT pg_sleep(600)", &err), ERROR_TIMEOUT);
