@@ -21,7 +21,7 @@
 #include "store/backup_list.h"
 #include "store/idempotency.h"
 
-enum { LOOK_UPS_MAX = 2 };
+enum { LOOK_UPS_MAX = 2, MAKES_MAX = 3 };
 
 struct run {
     struct api *api;
@@ -29,7 +29,7 @@ struct run {
     struct backup_create wanted; /* its texts are the request's, or stand below */
     char scope[40];
     char asked[64];
-    int look_ups;
+    int look_ups, makes;
 };
 
 static void make(struct run *run);
@@ -114,6 +114,8 @@ static void on_failed(struct ask *ask, const struct error *err)
     struct run *run = ask->data;
     if (err->code == ERROR_EXISTS && run->wanted.key && run->look_ups < LOOK_UPS_MAX) {
         look_up(run);
+    } else if (strcmp(err->native, "23503") == 0 && run->makes < MAKES_MAX) {
+        make(run); /* the database or a destination was removed meanwhile: this time that is seen */
     } else if (pg_maybe_committed(err)) {
         log_warn("%s; whether a backup of database %lld was made is not known", err->message,
                  (long long)run->wanted.database_id);
@@ -129,6 +131,7 @@ static void on_failed(struct ask *ask, const struct error *err)
 static void make(struct run *run)
 {
     struct ask *ask = ask_new_change(run->api, run->request, on_made, run);
+    run->makes++;
     if (ask == NULL)
         return;
     ask->failed = on_failed;

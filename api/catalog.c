@@ -3,7 +3,9 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "api.h"
 #include "base/log.h"
 #include "page.h"
 #include "problem.h"
@@ -194,6 +196,19 @@ static void on_removed(struct ask *ask, const struct pg_results *results)
     }
 }
 
+/* Something that needs it was made between the look for such things and the removal. */
+static void on_not_removed(struct ask *ask, const struct error *err)
+{
+    const struct removal *removal = ask->data;
+    if (strcmp(err->native, "23503") == 0)
+        problem_reply(ask->request, 409,
+                      "the %s can't be removed: something that needs it has just been made; ask again, and "
+                      "you are told what",
+                      catalog_kind_name(removal->resource->kind));
+    else
+        api_reply_pg_error(ask->request, err);
+}
+
 /* version NULL: whatever it is by now. */
 static void send_removal(const struct removal *removal, const char *version)
 {
@@ -201,6 +216,7 @@ static void send_removal(const struct removal *removal, const char *version)
     struct ask *ask = ask_new_change(removal->api, removal->request, on_removed, (void *)removal);
     if (ask == NULL)
         return;
+    ask->failed = on_not_removed;
     int added = catalog_add_shown(removal->resource, ask->question, removal->request, removal->id);
     added |= catalog_add_remove(ask->question, kind, removal->id, version);
     added |= catalog_add_needed(ask->question, kind, removal->id);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "catalog.h"
 #include "configuration.h"
+#include "page.h"
 #include "problem.h"
 #include "store/json_rows.h"
 
@@ -48,14 +49,10 @@ static json_t *read_rows(const PGresult *result)
 
 static void on_list(struct ask *ask, const struct pg_results *results)
 {
-    const int64_t *limit = ask->data;
     json_t *rows = read_rows(ask_result(ask, results, 0));
-    size_t n = json_array_size(rows);
     if (rows == NULL)
         log_error("rows of databases can't be made into JSON: out of memory, or text that is not UTF-8");
-    json_t *next = (int64_t)n < *limit ? NULL : json_object_get(json_array_get(rows, n - 1), "id");
-    http_reply(ask->request, 200,
-               rows ? json_pack("{s:o, s:O?}", "databases", rows, "next_after", next) : NULL);
+    page_reply(ask->request, ask->data, "databases", rows);
 }
 
 void databases_list(struct api *api, struct http_request *request)
@@ -72,16 +69,16 @@ void databases_list(struct api *api, struct http_request *request)
     if (input == NULL)
         return;
     const struct input_value *values = input->values;
-    int64_t *limit = malloc(sizeof *limit);
-    if (!http_keep(request, limit, free)) {
+    struct page *page = calloc(1, sizeof *page);
+    if (!http_keep(request, page, free)) {
         problem_reply(request, 503, "out of memory");
         return;
     }
-    *limit = values[LIMIT].given ? values[LIMIT].integer : LIMIT_DEFAULT;
+    page->limit = values[LIMIT].given ? values[LIMIT].integer : LIMIT_DEFAULT;
     char text[24];
-    snprintf(text, sizeof text, "%lld", (long long)*limit);
+    snprintf(text, sizeof text, "%lld", (long long)page->limit + 1);
     const char *active = values[ACTIVE].boolean ? "true" : "false";
-    struct ask *ask = ask_new(api, request, on_list, limit);
+    struct ask *ask = ask_new(api, request, on_list, page);
     if (ask)
         ask_send(ask, add_select(ask->question, request,
                                  (const char *const[N_VALUES]){NULL, values[AFTER].text, text, values[Q].text,

@@ -129,12 +129,13 @@ static void set_last_backup_at(json_t *database, const json_t *statistics)
         json_object_set(database, "last_backup_at", success);
 }
 
-static json_t *next_page(const struct details *d, const json_t *backups)
+/* One more than are shown was asked for: it says that there is a next page. */
+static json_t *take_next_page(const struct details *d, json_t *backups)
 {
-    size_t n = json_array_size(backups);
-    if (n == 0 || (int64_t)n < d->limit)
+    if ((int64_t)json_array_size(backups) <= d->limit)
         return json_null();
-    return json_incref(json_object_get(json_array_get(backups, n - 1), "id"));
+    json_array_remove(backups, (size_t)d->limit);
+    return json_incref(json_object_get(json_array_get(backups, (size_t)d->limit - 1), "id"));
 }
 
 /* NULL: memory is out, or a text is not UTF-8. */
@@ -150,7 +151,7 @@ static json_t *make_answer(const struct details *d, PGresult *const *results)
         set_last_backup_at(database, all);
         complete_schedules(schedules, rows, json_is_true(json_object_get(database, "is_active")));
         answer = json_pack("{s:O, s:O, s:O, s:O, s:o}", "database", database, "statistics", all, "schedules",
-                           schedules, "recent_backups", backups, "next_before", next_page(d, backups));
+                           schedules, "recent_backups", backups, "next_before", take_next_page(d, backups));
     }
     json_decref(database);
     json_decref(rows);
@@ -209,7 +210,7 @@ void details_get(struct api *api, struct http_request *request)
     d->limit = input->values[LIMIT].given ? input->values[LIMIT].integer : LIMIT_DEFAULT;
     char id[24], limit[24];
     snprintf(id, sizeof id, "%lld", (long long)d->database_id);
-    snprintf(limit, sizeof limit, "%lld", (long long)d->limit);
+    snprintf(limit, sizeof limit, "%lld", (long long)d->limit + 1);
     pg_request_add(question, &database, (const char *const[]){id});
     pg_request_add(question, &statistics, (const char *const[]){id});
     pg_request_add(question, &schedules, (const char *const[]){id});

@@ -14,7 +14,6 @@
  */
 #include "file_check.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,30 +158,27 @@ static void tell_that_it_hangs(struct place *place)
 
 /* -- answers */
 
-static json_t *text_or_null(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static json_t *text_or_null(const char *format, ...)
+static json_t *text_of_message(const char *message)
 {
-    char text[8400];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
+    char text[1200];
+    snprintf(text, sizeof text, "%s", message);
     utf8_clean(text);
     json_t *json = json_string(text);
     return json ? json : json_null();
 }
 
-/* size < 0: the file was not seen, message says why. */
+/* size < 0: the file was not seen; message: why it is not accessible. */
 static void set_info(json_t *copy, const char *base_path, const char *key, int64_t size, const char *message)
 {
-    bool seen = size >= 0;
+    bool seen = size >= 0, accessible = seen && message == NULL;
     size_t n = strlen(base_path);
     while (n > 0 && base_path[n - 1] == '/')
         n--;
-    json_t *info = json_pack("{s:b, s:o, s:o, s:b, s:o}", "exists", seen, "absolute_path",
-                             text_or_null("%.*s/%s", (int)n, base_path, key), "file_size_on_disk",
-                             seen ? json_integer(size) : json_null(), "is_accessible", seen, "error_message",
-                             message ? text_or_null("%s", message) : json_null());
+    json_t *path = json_sprintf("%.*s/%s", (int)n, base_path, key);
+    json_t *info =
+        json_pack("{s:b, s:o, s:o, s:b, s:o}", "exists", seen, "absolute_path", path ? path : json_null(),
+                  "file_size_on_disk", seen ? json_integer(size) : json_null(), "is_accessible", accessible,
+                  "error_message", message ? text_of_message(message) : json_null());
     json_object_set_new(copy, "file_info", info ? info : json_null());
 }
 
@@ -263,7 +259,7 @@ static void on_stat(struct storage_stat *stat, const struct storage_stat_result 
         place->told = false;
     }
     if (err)
-        file_set_found(file, -1, err->message, now_ms(checks));
+        file_set_found(file, stat->unreadable_size, err->message, now_ms(checks));
     else if (!result->exists)
         file_set_found(file, -1, "the file is not there", now_ms(checks));
     else
@@ -287,6 +283,7 @@ static void begin_look(struct file_checks *checks, struct file *file)
                                                     .base_path = file->base_path,
                                                     .disk_identity = file->disk_identity},
                                        .key = file->key,
+                                       .unreadable_size = -1,
                                        .done = on_stat,
                                        .data = file};
     int rc = storage_driver_find(file->storage_type, &driver, &err);

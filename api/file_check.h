@@ -40,9 +40,9 @@ struct file_check_batch *file_check_batch_new(struct file_checks *checks, bool a
 /*
  * Sets "file_info" in copy (an object with storage_type, status, base_path, file_path): null where it does
  * not apply (object stores, copies that are not completed), otherwise, at the latest when `done` runs,
- * {exists, absolute_path, file_size_on_disk, is_accessible, error_message}. exists and is_accessible are true
- * only of a file that was opened; error_message says why it was not. copy stays with the caller until then.
- * disk_identity may be NULL.
+ * {exists, absolute_path, file_size_on_disk, is_accessible, error_message}. is_accessible is true only of a
+ * file that was opened, exists also of one that is there but may not be read; error_message says why. copy
+ * stays with the caller until then. disk_identity may be NULL.
  */
 void file_check_add(struct file_check_batch *batch, json_t *copy, const char *disk_identity);
 

@@ -117,7 +117,7 @@ void file_set_found(struct file *file, int64_t size, const char *message, int64_
 {
     free(file->message);
     file->message = message ? strdup(message) : NULL;
-    file->size = size;
+    file->size = message && file->message == NULL ? -1 : size;
     file->known = message == NULL || file->message; /* nothing is remembered half */
     file->looked_at_ms = now_ms;
 }

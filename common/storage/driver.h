@@ -117,6 +117,8 @@ struct storage_stat {
     uv_loop_t *loop;
     struct storage_location location;
     const char *key;
+    int64_t
+        unreadable_size; /* disks, written before done: of a file that is there but can't be read; else -1 */
     void (*done)(struct storage_stat *stat, const struct storage_stat_result *result,
                  const struct error *err);
     void *data;

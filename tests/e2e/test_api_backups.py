@@ -123,6 +123,25 @@ def test_run_refused(bm, api, notes):
     assert bm.value("SELECT count(*) FROM backups") == 0 and acts(bm) == []
 
 
+@pytest.mark.parametrize("table, status", [("databases", 422), ("destinations", 201)])
+def test_removed_meanwhile(bm, api, notes, wait_for, table, status):
+    """The database, or one of the destinations, goes while a backup of it is being made."""
+    remover = bm.postgres.connect(bm.database)
+    remover.autocommit = False
+    with remover.cursor() as cursor, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        cursor.execute(f"DELETE FROM {table} WHERE id = (SELECT min(id) FROM {table})")
+        asked = pool.submit(api.server.ask, "POST", "/api/backups", {"database_id": notes}, api.token)
+        wait_for(lambda: bm.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"))
+        remover.commit()
+        answer = asked.result()
+    remover.close()
+    assert answer.status == status, answer
+    if status == 201:
+        assert len(answer.json["destinations"]) == 1 and bm.value("SELECT count(*) FROM backups") == 1
+    else:
+        assert [e["field"] for e in answer.json["errors"]] == ["database_id"]
+
+
 def test_without_redis(bm, notes, wait_for):
     """Redis is away: the backup is recorded all the same, and made as soon as somebody reaches Redis."""
     api = Backups(bm, BM_REDIS_URL="redis://127.0.0.1:1/0")

@@ -651,3 +651,19 @@ def test_two_at_once(bm, catalog):
     other.close()
     assert answer.status == 409 and "at the same time" in answer.json["detail"]
     assert catalog.get(f"groups/{group}")["description"] == "theirs"
+
+
+def test_removed_while_it_is_used(bm, catalog, wait_for):
+    """A backup of the database is being made, and not seen yet: no removal, and no error of PostgreSQL's."""
+    database = catalog.make("databases", **program())["id"]
+    maker = bm.postgres.connect(bm.database)
+    maker.autocommit = False
+    with maker.cursor() as cursor, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        cursor.execute("INSERT INTO backups (name, database_id, status, created_by) SELECT 'b', %s, 'pending', min(id) FROM users", (database,))
+        asked = pool.submit(catalog.server.ask, "DELETE", f"/api/databases/{database}", None, catalog.tokens["admin"])
+        wait_for(lambda: bm.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"))
+        maker.commit()
+        answer = asked.result()
+    maker.close()
+    assert answer.status == 409 and "needs it" in answer.json["detail"]
+    assert "1 of its backups" in catalog.ask("DELETE", f"databases/{database}", expect=409).json["detail"]

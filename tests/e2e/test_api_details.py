@@ -340,8 +340,11 @@ def test_files_that_are_not_there(bm, page):
                                 "is_accessible": True, "error_message": None}  # fmt: skip
             else:
                 assert set(info) == FILE_INFO
-                assert (info["exists"], info["is_accessible"], info["file_size_on_disk"]) == (False, False, None)
+                seen = (True, 5) if path == "locked" else (False, None)  # it is there, and may not be read
+                assert ((info["exists"], info["file_size_on_disk"]), info["is_accessible"]) == (seen, False)
                 assert error in info["error_message"], (path, where, info)
+                if not path.startswith("/"):
+                    assert info["absolute_path"] == f"{where}/{path}"
 
 
 def test_remembered_until_asked_anew(bm, page):
@@ -431,6 +434,8 @@ def test_pages(bm, page):
         return [b["id"] for b in answer["recent_backups"]], answer["next_before"]
 
     assert shown() == (ids[:19:-1], ids[20])
+    assert shown("?limit=30") == (ids[::-1], None)  # all of them: there is no next page
+    assert shown(f"?before={ids[10]}") == (ids[9::-1], None)
     assert shown(f"?before={ids[20]}") == (ids[19:9:-1], ids[10])
     assert shown("?limit=1") == (ids[-1:], ids[-1])
     assert shown("?limit=200") == (ids[::-1], None)

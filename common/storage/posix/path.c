@@ -271,6 +271,16 @@ int path_open_parent(int base_fd, const char *base, const char *key, bool create
     return 0;
 }
 
+int64_t path_object_size(int base_fd, const char *key)
+{
+    struct stat st;
+    int fd = open_beneath(base_fd, key, O_PATH);
+    bool seen = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    if (fd >= 0)
+        close(fd);
+    return seen ? (int64_t)st.st_size : -1;
+}
+
 int path_open_object(int base_fd, const char *base, const char *key, int *ret_fd, struct error *err)
 {
     /* O_NONBLOCK: a FIFO of that name must not hold us. */

@@ -42,5 +42,9 @@ int path_open_parent(int base_fd, const char *base, const char *key, bool create
  * something else. */
 int path_open_object(int base_fd, const char *base, const char *key, int *ret_fd, struct error *err);
 
+/* The size of the regular file of key, whether it may be read or not; -1 when there is none that can be seen.
+ */
+int64_t path_object_size(int base_fd, const char *key);
+
 /* For tests: behave as if the kernel had no openat2. */
 void path_without_openat2(bool on);

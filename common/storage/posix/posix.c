@@ -131,6 +131,7 @@ struct posix_stat {
     struct posix_op op; /* first */
     struct storage_stat *request;
     struct storage_stat_result result;
+    int64_t unreadable_size;
 };
 
 static void run_stat(struct posix_op *op, int lane, struct error *err)
@@ -157,6 +158,8 @@ static void run_stat(struct posix_op *op, int lane, struct error *err)
             close(fd);
         } else if (rc == ERROR_NOT_FOUND) {
             err->code = 0;
+        } else {
+            self->unreadable_size = path_object_size(base_fd, key);
         }
     }
     close(base_fd);
@@ -169,6 +172,7 @@ static void step_stat(struct posix_op *op, int lane)
     struct storage_stat *request = self->request;
     struct storage_stat_result result = self->result;
     struct error err = op->err;
+    request->unreadable_size = self->unreadable_size;
     free(self);
     request->done(request, err.code ? NULL : &result, err.code ? &err : NULL);
 }
@@ -182,6 +186,7 @@ static int posix_stat_start(struct storage_stat *request, struct storage_op **re
     if (self == NULL)
         return error_set(err, ERROR_SYSTEM, true, "out of memory");
     self->request = request;
+    self->unreadable_size = -1;
     posix_op_init(&self->op, request->loop, step_stat);
     posix_op_submit(&self->op, 0, run_stat);
     *ret_op = &self->op.base;
