@@ -37,9 +37,10 @@ static void on_grace(uv_timer_t *timer);
 
 static void pump(struct http_server *server)
 {
-    MHD_UNSIGNED_LONG_LONG wait_ms;
+    MHD_UNSIGNED_LONG_LONG wait_ms = 0;
+    server->has_closed = false;
     MHD_run(server->daemon);
-    if (MHD_get_timeout(server->daemon, &wait_ms) == MHD_YES)
+    if (server->has_closed || MHD_get_timeout(server->daemon, &wait_ms) == MHD_YES)
         uv_timer_start(&server->timer, on_timer, wait_ms, 0);
     else
         uv_timer_stop(&server->timer);
@@ -93,7 +94,12 @@ static void on_connection(void *data, struct MHD_Connection *handle, void **cont
             return;
         *connection = (struct http_connection){.server = server, .handle = handle, .phase = HTTP_NO_DEADLINE};
         http_deadline_set(connection, HTTP_ARRIVING);
-    } else if (connection) {
+        return;
+    }
+    /* At a limit libmicrohttpd no longer watches the socket that it listens on; there is room now, but it
+     * looks for that only when it begins to run. */
+    server->has_closed = true;
+    if (connection) {
         http_request_forgotten(connection);
         http_deadline_clear(connection);
         free(connection);

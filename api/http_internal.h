@@ -39,8 +39,9 @@ struct http_server {
     int n_requests;                                 /* those of them whose headers are in */
     int n_held; /* those of them that the app has seen and nobody has replied to */
     unsigned n_streams;
-    size_t bodies;  /* bytes of memory that bodies hold */
-    size_t answers; /* and answers */
+    size_t bodies;   /* bytes of memory that bodies hold */
+    size_t answers;  /* and answers */
+    bool has_closed; /* a connection, since libmicrohttpd began to run */
     bool draining;
     bool ending; /* no request is served any more */
     void (*on_idle)(void *data);

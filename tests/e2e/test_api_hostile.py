@@ -280,6 +280,21 @@ def test_many_idle_connections(server):
     others_are_served(server, 1)
 
 
+@pytest.mark.parametrize("descriptors, clients", [(300, 400), (30, 100)], ids=["connections", "descriptors"])
+def test_room_again_behind_a_limit(start, wait_for, descriptors, clients):
+    """More clients than there is room for, and all leave at once: whoever comes then is served."""
+    server = start(descriptors=descriptors)
+    sockets = [server.connect() for _ in range(clients)]
+    sockets[0].sendall(request("GET", "/status"))
+    assert read_answer(sockets[0]).status == 200
+    full = server.connections()
+    assert 1 < full < clients
+    for s in sockets:
+        s.close()
+    others_are_served(server, 1)
+    wait_for(lambda: server.connections() == 0)
+
+
 def test_bodies_have_a_bound_together(start, wait_for):
     """Bodies that are under way fill the room: one more is refused, and taken when there is room again."""
     server = start(bodies_max=300_000)

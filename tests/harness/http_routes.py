@@ -12,9 +12,11 @@ CLOSE = "Connection: close\r\n"
 
 
 class HttpRoutes:
-    def __init__(self, programs, tmp, **limits):
+    def __init__(self, programs, tmp, descriptors=None, **limits):
+        """descriptors: how many the process may have; None: as many as here."""
+        few = ["prlimit", f"--nofile={descriptors}:{descriptors}"] if descriptors else []
         argv = [os.path.join(programs.build, "tests", "http_routes"), *(f"{name}={value}" for name, value in limits.items())]
-        self.process = Process(argv, {**os.environ, **SANITIZER_ENV}, os.path.join(tmp, "http_routes.log"))
+        self.process = Process(argv, {**os.environ, **SANITIZER_ENV}, os.path.join(tmp, "http_routes.log"), few)
         self.process.start()
         host, port = self.process.wait_log(r"listening on (\S+)").group(1).rsplit(":", 1)
         self.address = (host, int(port))
