@@ -193,7 +193,7 @@ def finish(system):
         return found
 
     try:
-        wait_for_function(lambda: not orphans(), 30, lambda: f"leftover processes: {orphans()}")
+        wait_for_function(lambda: not orphans(), 120, lambda: f"leftover processes: {orphans()}")
     finally:
         for pid in orphans():  # not to be blamed on the next test
             os.kill(pid, signal.SIGKILL)

@@ -227,7 +227,7 @@ def test_exhausted_attempts_leave_no_upload_open(bm, store):
     assert bm.wait_ended(backup)["status"] == "failed"
     row = bm.rows(backup)[0]
     assert row["attempts"] == 2 and row["resume_state"] is None and store.broken["code"] in row["error_message"], row
-    wait_for(lambda: not store.open_uploads(), 30, lambda: str(store.open_uploads()))
+    wait_for(lambda: not store.open_uploads(), 120, lambda: str(store.open_uploads()))
     assert store.begun() == 1  # the second attempt went on with the first one's upload
     assert not store.fake.objects()
 

@@ -235,7 +235,7 @@ def judge(bm, disks, broken):
         found = {os.path.join(folder, name) for base in disks.values() for folder, _, names in os.walk(base) for name in names}
         return {path for path in found - expected if os.path.basename(path) != ".backupmanager-disk"}
 
-    wait_for(lambda: not strangers(), 30, lambda: f"files of no row: {strangers()}")
+    wait_for(lambda: not strangers(), 120, lambda: f"files of no row: {strangers()}")
     wait_for(lambda: not [name for name in os.listdir(bm.env["BM_STAGING_DIR"]) if name.endswith(".tmp")], 60,
              lambda: f"left in staging: {os.listdir(bm.env['BM_STAGING_DIR'])}")  # fmt: skip
 

@@ -31,7 +31,7 @@ def test_worker_killed_while_dumping(bm):
     wait_for(lambda: runs() == 1, what=lambda: bm.describe(backup))
     first.kill()
     # its child must not go on without it
-    wait_for(lambda: not [pid for pid in children(os.getpid()) if "while [ !" in conftest.command_of(pid)], 30,
+    wait_for(lambda: not [pid for pid in children(os.getpid()) if "while [ !" in conftest.command_of(pid)], 120,
              "the dump of the killed worker has ended")  # fmt: skip
     bm.worker(BM_LEASE_SECONDS="3")
     wait_for(lambda: runs() == 2, what=lambda: bm.describe(backup))

@@ -100,7 +100,7 @@ def test_kills(bm, store):
         # the last request of a worker that was killed may arrive late: nothing but a create-only condition stops it
         assert older["key"].startswith(store.without_condition), older
         assert older["sha256"] == objects[older["key"]]["sha256"], older
-    wait_for(lambda: not store.left_uploads(), 30, lambda: f"uploads left open: {store.left_uploads()}")
+    wait_for(lambda: not store.left_uploads(), 120, lambda: f"uploads left open: {store.left_uploads()}")
     bm.fsck()
     for worker in workers:
         worker.terminate()
