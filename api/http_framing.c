@@ -204,6 +204,8 @@ bool http_framing_check(struct http_request *request, const char *method, const 
             "on in the next one, and none may hold a NUL");
     if (h.n_hosts > 1)
         return refuse(request, 400, "Host stands there more than once");
+    if (h.n_hosts == 0 && strcmp(version, MHD_HTTP_VERSION_1_0) != 0)
+        return refuse(request, 400, "the header Host is missing");
     if (holds_nul(request, url, version))
         return refuse(request, 400, "the request's path or query holds a NUL");
     return check_target(request) && check_body(request, &h);

@@ -165,8 +165,13 @@ def test_garbage(start, data):
         (411, b"PUT /length HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
         (400, b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}"),
         (400, b"GET /status\0 HTTP/1.1\r\nHost: x\r\n\r\n"),
+        (400, b"GET /status HTTP/1.1\r\nX: y\r\n\r\n"),
+        (400, b"GET /status HTTP/1.1\r\n\r\n"),
+        (400, b"GET /sta tus HTTP/1.1\r\nHost: x\r\n\r\n"),
+        (400, b"GET /status  HTTP/1.1\r\nHost: x\r\n\r\n"),
     ],
-    ids=["path", "very long path", "headers", "very large headers", "body", "body expected", "chunked", "chunks", "lengths", "NUL"],
+    ids=["path", "very long path", "headers", "very large headers", "body", "body expected", "chunked", "chunks", "lengths", "NUL", "no Host",
+         "nothing", "blank", "blanks"],
 )
 def test_refusals_close(server, status, data):
     with server.connect() as s:
