@@ -140,6 +140,7 @@ static unsigned connection_limit(void)
     return files.rlim_cur > 2 * DESCRIPTORS_RESERVED ? (unsigned)files.rlim_cur - DESCRIPTORS_RESERVED : 64;
 }
 
+/* Not MHD_OPTION_STRICT_FOR_CLIENT: what that refuses http_framing.c refuses, with an answer. */
 static struct MHD_Daemon *start_daemon(struct http_server *server, int listen_fd)
 {
     unsigned limit = connection_limit();
@@ -150,8 +151,7 @@ static struct MHD_Daemon *start_daemon(struct http_server *server, int listen_fd
         server, MHD_OPTION_URI_LOG_CALLBACK, http_on_target, server, MHD_OPTION_UNESCAPE_CALLBACK,
         leave_encoded, server, MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         limit < CONNECTIONS_PER_IP_MAX ? limit : CONNECTIONS_PER_IP_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-        server->limits.stall_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        server->limits.stall_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_END);
 }
 
 int http_server_new(uv_loop_t *loop, int listen_fd, const struct http_app *app,

@@ -20,6 +20,8 @@ struct headers {
     size_t size;
     unsigned count, n_lengths, n_encodings, n_hosts;
     bool unreadable;
+    bool crooked;     /* a line did not end where it should */
+    const char *next; /* where the next line begins if this one ends with CR LF */
     const char *length;
     const char *content_encoding;
 };
@@ -40,6 +42,19 @@ static bool is_value(const char *text)
     return true;
 }
 
+/*
+ * libmicrohttpd cuts lines in place, a NUL for each of ':', CR and LF: the value stands behind the name, and
+ * the next line two bytes behind the value. Otherwise there was a lone LF, a NUL, or a line that goes on in
+ * the next one; of that libmicrohttpd 0.9.75 makes another name ("Transfer-Encoding:" and " chunked" become
+ * "Transfer-Encodingchunked"), where others see where the body ends.
+ */
+static bool is_line_of_its_own(const struct headers *h, const char *name, const char *value)
+{
+    const char *begin = name + strlen(name) + 1;
+    return name == h->next && value >= begin && value - begin <= HEADERS_SIZE_MAX &&
+           begin + strspn(begin, " \t") == value;
+}
+
 static enum MHD_Result look_at_header(void *data, enum MHD_ValueKind kind, const char *name,
                                       const char *value)
 {
@@ -47,6 +62,8 @@ static enum MHD_Result look_at_header(void *data, enum MHD_ValueKind kind, const
     (void)kind;
     if (value == NULL)
         value = "";
+    h->crooked |= !is_line_of_its_own(h, name, value);
+    h->next = value + strlen(value) + 2;
     h->size += strlen(name) + strlen(value) + 4;
     h->count++;
     h->unreadable |= !is_name(name) || !is_value(value);
@@ -160,17 +177,35 @@ static bool holds_nul(const struct http_request *request, const char *url, const
     return to > from + n + 1 && to - from < TARGET_SEEN_MAX;
 }
 
-bool http_framing_check(struct http_request *request, const char *url, const char *version)
+/* The head ends with the empty line behind its last header. Newer versions than 0.9 keep lines otherwise. */
+static bool is_crooked(const struct http_request *request, const struct headers *h, const char *method)
 {
-    struct headers h = {0};
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(request->handle, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    if (MHD_VERSION >= 0x01000000)
+        return false;
+    return h->crooked || info == NULL || method + info->header_size != h->next + 2;
+}
+
+bool http_framing_check(struct http_request *request, const char *method, const char *url,
+                        const char *version)
+{
+    struct headers h = {.next = version + strlen(version) + 2};
     find_remote(request);
     MHD_get_connection_values(request->handle, MHD_HEADER_KIND, look_at_header, &h);
     if (h.count > HEADERS_COUNT_MAX || h.size > HEADERS_SIZE_MAX)
         return refuse(request, 431, "the request's headers are too large: at most 100, of 8 KiB together");
     if (h.unreadable)
         return refuse(request, 400, "a header's name or value holds a character that must not stand there");
+    if (is_crooked(request, &h, method))
+        return refuse(
+            request, 400,
+            "the request's head can be read in two ways: its lines must end with CR LF, none may go "
+            "on in the next one, and none may hold a NUL");
     if (h.n_hosts > 1)
         return refuse(request, 400, "Host stands there more than once");
+    if (h.n_hosts == 0 && strcmp(version, MHD_HTTP_VERSION_1_0) != 0)
+        return refuse(request, 400, "the header Host is missing");
     if (holds_nul(request, url, version))
         return refuse(request, 400, "the request's path or query holds a NUL");
     return check_target(request) && check_body(request, &h);

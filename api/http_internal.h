@@ -150,10 +150,11 @@ void http_request_forgotten(struct http_connection *connection);
 
 /* -- http_framing.c */
 
-/* url and version as libmicrohttpd gives them. Looks at the target and the headers; sets path, query,
+/* method, url and version as libmicrohttpd gives them. Looks at the target and the headers; sets path, query,
  * declared and remote. True: fine. False: has been replied to, must_close set where the request's end is not
  * known for sure. */
-bool http_framing_check(struct http_request *request, const char *url, const char *version);
+bool http_framing_check(struct http_request *request, const char *method, const char *url,
+                        const char *version);
 
 /* -- http_answer.c */
 

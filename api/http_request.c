@@ -82,7 +82,7 @@ static void on_headers(struct http_request *request, const char *url, const char
         refuse(request, 503, "the server is ending");
     else if (request->target == NULL)
         refuse(request, 503, "out of memory");
-    else if (http_framing_check(request, url, version))
+    else if (http_framing_check(request, method, url, version))
         server->app.begin(server->app.data, request);
 }
 

@@ -74,6 +74,18 @@ INNER = b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n"
         "Transfer-Encoding:\x0bchunked\r\n",
         "X: y\rContent-Length: {n}\r\n",
         "X: y\rTransfer-Encoding: chunked\r\n",
+        "X: y\nContent-Length: {n}\r\n",
+        "Content-Length: {n}\n",
+        "Content-Length:\r\n {n}\r\n",
+        "Content-Length: 1\r\n\t0\r\n",
+        "Content-Length: 0\r\n {n}\r\nX: y\r\n",
+        "Transfer-Encoding:\r\n chunked\r\n",
+        "X:\r\n y\r\n z\r\nTransfer-Encoding:\r\n\tchunked\r\nX: y\r\n",
+        "X: y\r\n \r\n",
+        "Content-Length: 0\0{n}\r\n",
+        "Content-Length: 0\0\0\0\0\0\r\n",
+        "X: y\r\n\0Content-Length: {n}\r\n",
+        "X: y\r\n\0\0\0\r\n",
         "Host: y\r\nContent-Length: {n}\r\n",
     ],
 )
@@ -153,8 +165,13 @@ def test_garbage(start, data):
         (411, b"PUT /length HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n2\r\n{}\r\n0\r\n\r\n"),
         (400, b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}"),
         (400, b"GET /status\0 HTTP/1.1\r\nHost: x\r\n\r\n"),
+        (400, b"GET /status HTTP/1.1\r\nX: y\r\n\r\n"),
+        (400, b"GET /status HTTP/1.1\r\n\r\n"),
+        (400, b"GET /sta tus HTTP/1.1\r\nHost: x\r\n\r\n"),
+        (400, b"GET /status  HTTP/1.1\r\nHost: x\r\n\r\n"),
     ],
-    ids=["path", "very long path", "headers", "very large headers", "body", "body expected", "chunked", "chunks", "lengths", "NUL"],
+    ids=["path", "very long path", "headers", "very large headers", "body", "body expected", "chunked", "chunks", "lengths", "NUL", "no Host",
+         "nothing", "blank", "blanks"],
 )
 def test_refusals_close(server, status, data):
     with server.connect() as s:
