@@ -137,7 +137,8 @@ static void note_problem(struct download *d, const struct error *err)
     size_t n = strlen(d->problems);
     snprintf(d->problems + n, sizeof d->problems - n, "%s'%.60s': %.280s", n ? "; " : "",
              download_source(d)->name, err->message);
-    d->last_code = err->code;
+    if (n == 0 || !download_source(d)->found_damaged) /* that was known: the others' problem is the news */
+        d->last_code = err->code;
     if (err->code == ERROR_CORRUPT)
         download_record_damage(d, err);
 }
@@ -355,6 +356,19 @@ static void look(struct download *d)
 
 /* --- what is asked --- */
 
+/* Damage shows only at the end of a download: who asks again must not be given the same copy. */
+static void put_damaged_last(struct copies *copies)
+{
+    int n_good = 0;
+    for (int i = 0; i < copies->n; i++) {
+        struct copy c = copies->all[i];
+        if (c.found_damaged)
+            continue;
+        memmove(&copies->all[n_good + 1], &copies->all[n_good], (size_t)(i - n_good) * sizeof c);
+        copies->all[n_good++] = c;
+    }
+}
+
 static void on_copies(struct ask *ask, const struct pg_results *results)
 {
     struct download *d = ask->data;
@@ -374,6 +388,7 @@ static void on_copies(struct ask *ask, const struct pg_results *results)
         refuse(d, 404, "this backup has no such copy");
         return;
     }
+    put_damaged_last(&d->copies);
     for (d->at = 0; d->at < d->copies.n; d->at++)
         if (copy_is_completed(download_source(d))) {
             look(d);

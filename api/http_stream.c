@@ -75,6 +75,8 @@ enum http_range_result http_range(const struct http_request *request, int64_t si
 {
     const char *range = http_header(request, MHD_HTTP_HEADER_RANGE);
     const char *condition = http_header(request, MHD_HTTP_HEADER_IF_RANGE);
+    if (request->method != HTTP_GET) /* RFC 9110, 14.2 */
+        range = NULL;
     if (condition && (etag == NULL || strcmp(condition, etag) != 0))
         range = NULL;
     switch (fields_range(range, size, ret_first, ret_length)) {

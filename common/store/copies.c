@@ -8,10 +8,11 @@ static const char select_copies[] =
     "SELECT d.id, d.fence, coalesce(d.storage_name, d.storage_type), d.status, d.storage_type, d.file_path,"
     " d.base_path, coalesce(c.storage_config, d.storage_config),"
     " CASE WHEN c.base_path = d.base_path THEN c.disk_identity END, d.checksum, coalesce(d.file_size, -1),"
-    " c.credentials_ref, c.name, c.bandwidth_limit, d.resume_state"
+    " c.credentials_ref, c.name, c.bandwidth_limit, d.resume_state,"
+    " coalesce(d.verification_result LIKE 'corrupt: %', false)"
     " FROM backup_destinations d LEFT JOIN destinations c ON c.id = d.destination_id"
     " WHERE d.backup_id = $1::bigint AND ($2::text IS NULL OR d.storage_name = $2 OR c.name = $2"
-    " OR d.destination_id::text = $2) AND ($3::bigint = 0 OR d.id = $3::bigint) ORDER BY d.priority, d.id";
+    " OR d.destination_id::text = $2) AND ($3::bigint = 0 OR d.id = $3::bigint) ORDER BY coalesce(d.priority, 0), d.id";
 
 static int add(struct pg_request *request, const char *sql, int n_params, const char *const *values)
 {
@@ -54,7 +55,8 @@ static void read_copy(const PGresult *r, int row, const char *legacy_base, struc
                        .key = pg_text(r, row, 5),
                        .checksum = is_sha256(pg_text(r, row, 9)) ? pg_text(r, row, 9) : NULL,
                        .size = pg_int(r, row, 10, -1),
-                       .resume_state = pg_text(r, row, 14)};
+                       .resume_state = pg_text(r, row, 14),
+                       .found_damaged = pg_bool(r, row, 15, 0)};
     storage_place_open(&c->place, &columns, legacy_base, access, c->key, &c->err);
 }
 

@@ -23,6 +23,7 @@ struct copy {
     const char *checksum; /* NULL: none, or not a SHA-256 (older rows) */
     const char *resume_state;
     int64_t size;               /* -1 = unknown */
+    bool found_damaged;         /* by the last check of it */
     struct storage_place place; /* closed: err says why this copy can't be reached */
     struct error err;
 };
