@@ -385,8 +385,34 @@ static void on_copies(struct ask *ask, const struct pg_results *results)
                        : "this copy is not completed: there is nothing to download");
 }
 
+/* Counted in what there is, so that whatever ends one gives its place back. False: replied to. */
+static bool check_share(struct api *api, struct http_request *request)
+{
+    int held = 0, left_behind = 0;
+    char hanging[80] = "";
+    const struct download *d;
+    LIST_FOREACH(d, &api->downloads, link)
+    {
+        if (!identity_is_same(&d->identity, http_request_identity(request)))
+            continue;
+        held++;
+        left_behind += d->request == NULL;
+    }
+    if (held < DOWNLOADS_PER_USER)
+        return true;
+    if (left_behind)
+        snprintf(hanging, sizeof hanging, " (%d of them end when their disk or store answers)", left_behind);
+    problem_reply_later(request, 429, 15,
+                        "%d of your downloads are under way%s, as many as one user may have at once: let one "
+                        "end, or stop one, then ask again",
+                        held, hanging);
+    return false;
+}
+
 static void begin(struct api *api, struct http_request *request, int64_t copy_id)
 {
+    if (!check_share(api, request))
+        return;
     if (api->n_downloads >= DOWNLOADS_AT_ONCE) {
         problem_reply_later(request, 503, 15,
                             "%d downloads are under way, as many as there may be; ask again later",
@@ -400,6 +426,7 @@ static void begin(struct api *api, struct http_request *request, int64_t copy_id
     }
     *d = (struct download){.api = api,
                            .request = request,
+                           .identity = *http_request_identity(request),
                            .any_copy = copy_id == 0,
                            .windows = {{.fd = -1}, {.fd = -1}},
                            .filling = -1};

@@ -11,7 +11,7 @@
 #include "route.h"
 #include "store/copies.h"
 
-enum { DOWNLOADS_AT_ONCE = 32, DOWNLOAD_WINDOW = 4 << 20 };
+enum { DOWNLOADS_AT_ONCE = 32, DOWNLOADS_PER_USER = 8, DOWNLOAD_WINDOW = 4 << 20 };
 
 struct download;
 LIST_HEAD(downloads, download);
@@ -42,6 +42,7 @@ struct download_window {
 struct download {
     struct api *api;
     struct http_request *request;
+    struct identity identity; /* whose it is, to its end */
     enum download_state state;
     bool any_copy; /* the next one will do when one can't be read */
     bool answered; /* the body's `closed` will run */

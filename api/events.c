@@ -24,6 +24,7 @@
 #define SILENT_MS 12500 /* a comment follows with the next tick: 15 s at most */
 /* Of the places for streams some are left to downloads, however many listen. */
 #define STREAMS_MAX ((int)http_limits_default.streams_max - DOWNLOADS_AT_ONCE)
+#define STREAMS_PER_USER 32
 #define LINGER_MS 15000 /* the source goes on without streams: pages reload */
 
 struct events {
@@ -272,11 +273,27 @@ static bool read_filter(struct http_request *request, struct event_filter *filte
     return true;
 }
 
+/* False: replied to. */
+static bool check_share(const struct events *events, struct http_request *request)
+{
+    int held = 0;
+    for (const struct event_stream *stream = events->streams; stream; stream = stream->next_stream)
+        held += identity_is_same(&stream->identity, http_request_identity(request));
+    if (held < STREAMS_PER_USER)
+        return true;
+    problem_reply_later(
+        request, 429, 15,
+        "%d of your event streams are open, as many as one user may have: close one, then ask "
+        "again (one whose client has gone is noticed within 20 s)",
+        held);
+    return false;
+}
+
 void events_get(struct api *api, struct http_request *request)
 {
     struct events *events = api->events;
     struct event_filter filter;
-    if (!read_filter(request, &filter))
+    if (!read_filter(request, &filter) || !check_share(events, request))
         return;
     if (events->n_streams >= STREAMS_MAX) {
         problem_reply_later(request, 503, 15, "%d streams are open, as many as there may be; ask again later",

@@ -256,6 +256,11 @@ void identity_find(struct api *api, struct http_request *request)
         look_up(api, request, kind, hash);
 }
 
+bool identity_is_same(const struct identity *a, const struct identity *b)
+{
+    return a->user_id ? a->user_id == b->user_id : b->user_id == 0 && a->token_id == b->token_id;
+}
+
 int identity_add_actor(struct api *api, struct pg_request *question, const struct http_request *request)
 {
     const struct identity *identity = http_request_identity(request);

@@ -30,6 +30,10 @@ void identities_forget(struct identities *identities);
 /* route_identify */
 void identity_find(struct api *api, struct http_request *request);
 
+/* The same user, by session or token; a token without a user is its own. What one may hold is counted by
+ * this. */
+bool identity_is_same(const struct identity *a, const struct identity *b);
+
 /* The CSRF token that goes with the request's cookie; false: there is no such cookie. */
 bool identity_csrf_token(const struct http_request *request, char ret_token[DIGEST_SHA256_SIZE]);
 

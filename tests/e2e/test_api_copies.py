@@ -20,6 +20,7 @@ from harness.object_stores import MIB, secret_file
 from harness.waiting import wait_for
 
 WINDOW = 4 * MIB
+PASSWORD = "correct horse battery"
 
 
 class Api(ApiServer):
@@ -40,10 +41,10 @@ class Api(ApiServer):
         assert answer.status == expect, answer
         return answer
 
-    def open(self, path, role="operator"):
+    def open(self, path, token=None):
         """A request whose answer is read by hand."""
         connection = http.client.HTTPConnection(*self.socket_address, timeout=60)
-        connection.request("GET", path, headers={"Authorization": f"Bearer {self.tokens[role]}"})
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token or self.tokens['operator']}"})
         return connection, connection.getresponse()
 
 
@@ -239,7 +240,8 @@ def test_slow_readers_cost_two_windows(bm, api):
     made = Made(bm, content(64 * MIB))
     small = Made(bm, b"small", "small", file="small")
     before = resident(api.process)
-    slow = [api.open(made.path) for _ in range(10)]
+    others = [make_token(bm, "operator") for _ in range(2)]
+    slow = [api.open(made.path, others[i % 2]) for i in range(10)]
     for _, answer in slow:
         assert answer.read(1) == made.data[:1]
     for _ in range(20):
@@ -254,16 +256,80 @@ def test_slow_readers_cost_two_windows(bm, api):
 
 def test_many_at_once_and_no_more(bm, api):
     made = Made(bm, content(3 * WINDOW))
-    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+    tokens = [make_token(bm, "operator") for _ in range(4)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
         assert all(a.bytes == made.data for a in pool.map(lambda _: api.get(made.path), range(32)))
     large = Made(bm, content(64 * MIB), "large", file="large")
-    held = [api.open(large.path) for _ in range(32)]
+    held = [api.open(large.path, tokens[i // 8]) for i in range(32)]
     assert all(answer.status == 200 for _, answer in held)
     refused = api.get(made.path, 503)
     assert refused.headers["Retry-After"] and "32 downloads" in refused.json["detail"]
     for connection, _ in held:
         connection.close()
     wait_for(lambda: api.ask("GET", made.path, token=api.tokens["operator"]).status == 200)
+
+
+def test_one_user_leaves_room_for_the_others(bm, api):
+    """A user's sessions and tokens count together, a token without a user for itself; whatever way a download ends, its
+    place, and no other, is free again."""
+    bm.ctl("user", "add", "olga", "--role", "operator", "--ask", stdin=PASSWORD + "\n")
+    olga = bm.value("SELECT id FROM users WHERE username = 'olga'")
+    tokens = [make_token(bm, "operator", created_by=olga, name=name) for name in ("first", "second")]
+    session = api.log_in("olga", PASSWORD)
+    made, damaged = Made(bm, content(64 * MIB)), Made(bm, content(64 * MIB, b"y"), "damaged", file="damaged")
+    small, unfinished = Made(bm, b"small", "small", file="small"), Made(bm, b"", "unfinished", file="u", status="failed")
+
+    def place(path=made.path, token=tokens[1]):
+        connection, answer = api.open(path, token)
+        if answer.status == 200:
+            return connection, answer
+        assert answer.status == 429, answer.status
+        connection.close()
+        return None
+
+    held = [place(token=tokens[i % 2]) for i in range(8)]
+    assert all(held)
+    refused = api.ask("GET", small.path, token=tokens[0])
+    assert refused.status == 429 and refused.headers["Retry-After"] == "15"
+    assert "8 of your downloads" in refused.json["detail"] and "stop one" in refused.json["detail"]
+    assert session.ask("GET", small.path).status == session.ask("HEAD", small.path).status == 429
+    assert api.get(small.path).bytes == b"small"  # by a token without a user
+
+    def taken_whole(connection, answer):
+        assert answer.read() == made.data
+
+    def client_gone(connection, answer):
+        connection.close()
+
+    def cut(connection, answer):
+        damaged.overwrite(0, b"short")
+        with pytest.raises(http.client.IncompleteRead):
+            answer.read()
+
+    def token_revoked(connection, answer):
+        bm.ctl("token", "revoke", "first")
+        wait_for(lambda: api.ask("GET", small.path, token=tokens[0]).status == 401)
+        assert place() is None
+        taken_whole(connection, answer)
+
+    for end in (token_revoked, taken_whole, client_gone, cut):
+        end(*held.pop(0))
+        held.insert(0, wait_for(lambda: place(damaged.path if end is client_gone else made.path)))
+        assert place() is None, end.__name__
+
+    held.pop()[0].close()
+    wait_for(lambda: session.ask("GET", small.path).status == 200)
+    for _ in range(3):  # what comes to nothing gives its place back
+        for path, headers, status in [
+            ("/api/backups/777/download", {}, 404), (unfinished.path, {}, 409), (damaged.path, {}, 502),
+            (made.path, {"Range": f"bytes={64 * MIB}-"}, 416), (made.path, {"If-None-Match": f'"{made.sha256}"'}, 304),
+        ]:  # fmt: skip
+            wait_for(lambda: session.ask("GET", path, headers=headers).status == status)
+        wait_for(lambda: session.ask("HEAD", made.path).status == 200)
+    held.append(wait_for(place))
+    assert place() is None
+    for connection, _ in held:
+        connection.close()
 
 
 def test_the_server_ends_in_mid_download(bm, api):
@@ -348,6 +414,13 @@ def test_a_dead_mount(bm, api):
                 assert operation(api, api.post(f"/api/backups/{good.id}/verify"))["result"]["ok"]
             assert "has not answered for 30 s" in late.result().json["detail"]
         assert "does not answer" in api.get(f"/api/backups/{backup}/download", 503).json["detail"]  # at once
+        large = Made(bm, content(64 * MIB), "large", file="large")
+        held = [api.open(large.path) for _ in range(7)]  # what hangs is the eighth
+        assert all(answer.status == 200 for _, answer in held)
+        assert "(1 of them end when their disk or store answers)" in api.get(good.path, 429).json["detail"]
+        for connection, _ in held:
+            connection.close()
+        wait_for(lambda: api.ask("GET", good.path, token=api.tokens["operator"]).status == 200)
         for check in late_checks:
             found = operation(api, check)
             assert found["state"] == "failed" and "has not answered for 30 s" in found["error_message"]
@@ -356,6 +429,10 @@ def test_a_dead_mount(bm, api):
         mount.answer()
         path = f"/api/backups/{backup}/download"
         wait_for(lambda: b"does not answer" not in api.ask("GET", path, token=api.tokens["operator"]).bytes)
+        held = [api.open(large.path) for _ in range(8)]
+        assert all(answer.status == 200 for _, answer in held)
+        for connection, _ in held:
+            connection.close()
     finally:
         mount.close()
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import json
 import socket
 import threading
 import time
@@ -166,7 +167,8 @@ def test_many_changes_are_few_statements(bm, api, listen):
     ids = [backup(bm, shop) for _ in range(20)]
     bm.postgres.execute(bm.database, f"ALTER DATABASE {bm.database} SET log_statement = 'all'")
     began, before = time.monotonic(), bm.postgres.log().count("events_backups")
-    streams = [listen("?types=backup") for _ in range(60)]
+    viewers = [{"Authorization": f"Bearer {make_token(bm, 'viewer')}"} for _ in range(2)]
+    streams = [listen("?types=backup", headers=viewers[i % 2]) for i in range(60)]
     for n in range(10):
         for backup_id in ids:
             touch(bm, backup_id, f"turn {n}")
@@ -353,6 +355,7 @@ def test_no_change_is_missed_while_streams_come_and_go(bm, api, listen):
 
 def test_streams_leave_room_for_downloads(bm, api):
     base, token = bm.directory("there"), make_token(bm)
+    tokens = [make_token(bm, "viewer") for _ in range(16)]
     with open(f"{base}/a.gz", "wb") as f:
         f.write(b"x" * 100)
     there = add_backup(bm, database(bm), "there", "completed")
@@ -360,9 +363,62 @@ def test_streams_leave_room_for_downloads(bm, api):
     with contextlib.ExitStack() as open_ones:
         for i in range(481):
             sock = open_ones.enter_context(socket.create_connection(api.socket_address, timeout=60))
-            sock.sendall(f"GET /api/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+            sock.sendall(f"GET /api/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {tokens[i // 32]}\r\n\r\n".encode())
             assert sock.recv(12) == (b"HTTP/1.1 200" if i < 480 else b"HTTP/1.1 503")
         assert api.ask("GET", f"/api/backups/{there}/download", token=token).bytes == b"x" * 100
+
+
+def test_one_user_leaves_room_for_the_others(bm, api, listen):
+    """A user's sessions and tokens count together, a token without a user for itself; a stream that has ended, whoever
+    ended it, leaves its place, and no other."""
+    bm.ctl("user", "add", "vera", "--role", "viewer", "--ask", stdin=PASSWORD + "\n")
+    vera = bm.value("SELECT id FROM users WHERE username = 'vera'")
+    token, passing = make_token(bm, "viewer", created_by=vera), make_token(bm, "viewer", created_by=vera, name="passing")
+    session, bearer = api.log_in("vera", PASSWORD), {"Authorization": f"Bearer {token}"}
+    identities = [bearer, {"Authorization": f"Bearer {passing}"}, {"Cookie": f"bm_session={session.cookie}"}]
+
+    def answer_to(headers):
+        connection = http.client.HTTPConnection(*api.socket_address, timeout=60)
+        connection.request("GET", "/api/events", headers=headers)
+        return connection, connection.getresponse()
+
+    def place():
+        """A stream by `token`, or None when there is none to be had."""
+        connection, answer = answer_to(bearer)
+        if answer.status == 200:
+            return connection
+        assert answer.status == 429, answer.status
+        connection.close()
+        return None
+
+    streams = [listen(headers=identities[i % 3]) for i in range(32)]
+    for headers in identities:
+        connection, answer = answer_to(headers)
+        assert answer.status == 429 and answer.headers["Retry-After"] == "15"
+        detail = json.loads(answer.read())["detail"]
+        assert "32 of your event streams" in detail and "close one" in detail
+        connection.close()
+    listen()  # somebody else
+    assert api.ask("GET", "/api/events?backup_id=x", token=token).status == 400
+    gone, by_passing, by_session = (streams[i::3] for i in range(3))
+    with contextlib.ExitStack() as open_ones:
+
+        def take(n):
+            for _ in range(n):
+                open_ones.callback(wait_for(place).close)
+            assert place() is None
+
+        for stream in gone:  # noticed with the next comment
+            stream.close()
+        take(len(gone))
+        bm.ctl("token", "revoke", "passing")
+        for stream in by_passing:
+            stream.wait_end()
+        take(len(by_passing))
+        assert session.ask("POST", "/api/logout").status == 204
+        for stream in by_session:
+            stream.wait_end()
+        take(len(by_session))
 
 
 def test_an_ended_session_ends_its_streams(bm, api, listen):
