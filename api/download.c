@@ -19,7 +19,6 @@
 #include "base/percent.h"
 #include "http_fields.h"
 #include "problem.h"
-#include "store/audit.h"
 
 enum { LIMIT_MS = 30000 };
 
@@ -230,7 +229,6 @@ static void on_not_recorded(struct ask *ask, const struct error *err)
 /* Who takes a backup away stands in the log before the first byte leaves. */
 static void record(struct download *d)
 {
-    const struct copy *c = download_source(d);
     struct ask *ask = ask_new_change(d->api, d->request, on_recorded, d);
     if (ask == NULL) {
         d->request = NULL;
@@ -239,13 +237,7 @@ static void record(struct download *d)
     }
     d->state = DOWNLOAD_RECORDS;
     ask->failed = on_not_recorded;
-    json_t *detail = json_pack("{s:I, s:s, s:I, s:I}", "copy", (json_int_t)c->id, "storage_name", c->name,
-                               "first_byte", (json_int_t)d->first, "bytes", (json_int_t)d->length);
-    int added = detail ? audit_add_event(ask->question, "download", "backup", http_request_id(d->request, 0),
-                                         d->backup_name, detail)
-                       : -1;
-    json_decref(detail);
-    if (added) {
+    if (download_add_taken(d, ask->question, http_request_id(d->request, 0))) {
         ask_free(ask);
         refuse(d, 503, "out of memory");
     } else {

@@ -11,7 +11,12 @@
 #include "route.h"
 #include "store/copies.h"
 
-enum { DOWNLOADS_AT_ONCE = 32, DOWNLOADS_PER_USER = 8, DOWNLOAD_WINDOW = 4 << 20 };
+enum {
+    DOWNLOADS_AT_ONCE = 32,
+    DOWNLOADS_PER_USER = 8,
+    DOWNLOAD_WINDOW = 4 << 20,
+    DOWNLOAD_ROW_SECONDS = 600, /* for so long a row of the audit log stands for further parts of its copy */
+};
 
 struct download;
 LIST_HEAD(downloads, download);
@@ -22,7 +27,7 @@ void download_copy(struct api *api, struct http_request *request);
 /* The server ends: those that have not begun to answer are refused. */
 void downloads_end(struct api *api);
 
-/* -- download.c and download_body.c */
+/* -- download.c, download_body.c and download_audit.c */
 
 /*
  *   ASKS -> LOOKS -> READS (the first window) -> RECORDS -> ANSWERS -> gone
@@ -85,6 +90,8 @@ void download_leave(struct download *d);
 
 /* Begins to fill a window, if there is one to fill and something to fill it with. */
 int download_fill(struct download *d, struct error *err);
+/* Who takes what is to be sent; after audit_add_actor. 0 or -1. */
+int download_add_taken(struct download *d, struct pg_request *question, int64_t backup_id);
 /* Of a copy that is not what it should be: as a check would record it, and in the audit log. */
 void download_record_damage(struct download *d, const struct error *found);
 /* http_reply_stream. */

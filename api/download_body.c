@@ -7,35 +7,9 @@
 #include <unistd.h>
 
 #include "api.h"
-#include "ask.h"
 #include "base/digest.h"
 #include "base/log.h"
 #include "download.h"
-#include "store/audit.h"
-
-static void on_recorded(void *data, const struct pg_results *results, const struct error *err)
-{
-    (void)data;
-    (void)results;
-    if (err)
-        log_warn("what a download found could not be recorded: %s", err->message);
-}
-
-void download_record_damage(struct download *d, const struct error *found)
-{
-    const struct copy *c = download_source(d);
-    char verdict[COPY_VERDICT_SIZE];
-    struct pg_request *question = d->api->pg ? pg_request_new(d->api->pg) : NULL;
-    if (question == NULL)
-        return;
-    copy_verdict(c, true, found, verdict);
-    json_t *detail = json_pack("{s:I, s:s, s:s}", "copy", (json_int_t)c->id, "storage_name", c->name, "found",
-                               found->message);
-    copies_add_verified(question, c->id, verdict);
-    audit_add_event(question, "download_damaged", "copy", c->id, d->backup_name, detail);
-    json_decref(detail);
-    pg_request_send(question, on_recorded, NULL);
-}
 
 void download_cut(struct download *d, const struct error *err)
 {

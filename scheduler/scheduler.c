@@ -4,7 +4,9 @@
  * queue/maintenance.h) runs every BM_RELAY_SECONDS, and at once, for the new rows only, after a pass that
  * made backups. The two don't wait for each other.
  *
- * With once: one pass, one upkeep, end.
+ * After each pass the audit log is shortened, where that is wanted (retention.h).
+ *
+ * With once: one pass, one upkeep, the audit log, end.
  *
  * SIGTERM and SIGINT close everything at once: a transaction under way is either committed or not, and its
  * jobs are the next relay's.
@@ -25,6 +27,7 @@
 #include "loop/redis.h"
 #include "pass.h"
 #include "queue/maintenance.h"
+#include "retention.h"
 
 enum {
     PASS_MAX_MS = 15000,
@@ -44,6 +47,7 @@ struct scheduler {
     struct redis_client *redis;
     struct maintenance *maintenance;
     struct pass *pass;
+    struct retention retention;
 
     uv_signal_t on_term, on_int;
     uv_timer_t pass_timer, upkeep_timer;
@@ -100,6 +104,16 @@ static void say_upkeep(struct scheduler *s, const struct maintenance_report *rep
                   report->relayed, report->reaped, report->unparked, report->restored);
 }
 
+static void on_retained(void *data, bool ok)
+{
+    struct scheduler *s = data;
+    if (s->stopping)
+        return;
+    if (!ok)
+        s->status = 1;
+    stop(s);
+}
+
 static void on_upkeep(void *data, const struct maintenance_report *report, const struct error *err)
 {
     struct scheduler *s = data;
@@ -114,7 +128,7 @@ static void on_upkeep(void *data, const struct maintenance_report *report, const
     s->new_rows = false;
     if (relay)
         upkeep(s, MAINTENANCE_NO_LOCK);
-    else if (s->once)
+    else if (s->once && !retention_run(&s->retention, on_retained, s))
         stop(s);
 }
 
@@ -175,6 +189,7 @@ static void pass_succeeded(struct scheduler *s, const struct pass_report *report
         s->new_rows = false;
         upkeep(s, MAINTENANCE_NO_LOCK);
     }
+    retention_run(&s->retention, NULL, NULL);
     uv_update_time(&s->loop);
     int64_t wait_ms = PASS_MAX_MS;
     int64_t due_ms = report->wake_at_ms - (int64_t)uv_now(&s->loop);
@@ -233,6 +248,7 @@ static int open_clients(struct scheduler *s, struct error *err)
         .misfire_grace_seconds = settings->misfire_grace_seconds,
         .misfire_cap = settings->misfire_cap,
     };
+    s->retention = (struct retention){.pg = s->pg, .days = settings->audit_retention_days};
     return pass_new(&s->loop, &pass, &s->pass, err);
 }
 

@@ -74,6 +74,8 @@ static const struct option_row options[] = {
      86400, "a run at most this late is not a misfire"},
     {"BM_MISFIRE_CAP", NUMBER, AT(misfire_cap), SETTINGS_SCHEDULER, false, "24", 1, 1000,
      "most missed runs that misfire policy `all` makes up for"},
+    {"BM_AUDIT_RETENTION_DAYS", NUMBER, AT(audit_retention_days), SETTINGS_SCHEDULER, false, "0", 0, 36500,
+     "rows of the audit log older than this are removed; 0: kept for ever"},
     {"BM_DEAD_MAX", NUMBER, AT(dead_max), QUEUE, false, "10000", 1, 10000000,
      "length of a queue's dead list"},
     {"BM_DATABASE_CONNECTIONS", NUMBER, AT(database_connections), SETTINGS_WORKER, false, "2", 1, 16,

@@ -52,6 +52,7 @@ struct settings {
     int64_t starvation_seconds;
     int64_t misfire_grace_seconds;
     int64_t misfire_cap;
+    int64_t audit_retention_days; /* 0 = for ever */
     int64_t dead_max;
     int64_t database_connections;
 };

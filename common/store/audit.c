@@ -41,6 +41,25 @@ int audit_add_event(struct pg_request *request, const char *action, const char *
     return rc;
 }
 
+/*
+ * By ids, which are given in the order of time: no index on `at` is needed, and the oldest AUDIT_PRUNE_MAX
+ * rows are all that is read, also when there is nothing to remove. A row that somebody else holds is passed
+ * over, not waited for.
+ */
+int audit_add_prune(struct pg_request *request, int64_t days)
+{
+    char number[24], limit[24];
+    snprintf(number, sizeof number, "%lld", (long long)days);
+    snprintf(limit, sizeof limit, "%d", AUDIT_PRUNE_MAX);
+    return add(request,
+               "WITH gone AS (DELETE FROM audit_log WHERE id = ANY (ARRAY(SELECT l.id FROM audit_log l"
+               "  WHERE l.id = ANY (ARRAY(SELECT o.id FROM"
+               "    (SELECT id, at FROM audit_log ORDER BY id LIMIT $2::int) AS o"
+               "    WHERE o.at < now() - make_interval(days => $1::int)))"
+               "  FOR UPDATE SKIP LOCKED)) RETURNING 1) SELECT count(*) FROM gone",
+               2, (const char *const[]){number, limit});
+}
+
 int audit_add_select(struct pg_request *request, const struct audit_filter *filter)
 {
     char before[24], limit[24], id[24];

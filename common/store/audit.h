@@ -34,6 +34,11 @@ int audit_add_event(struct pg_request *request, const char *action, const char *
     " a.actor ->> 'token', current_setting('application_name'), a.actor ->> 'address', "
 #define AUDIT_FROM " FROM (SELECT nullif(current_setting('bm.actor', true), '')::jsonb AS actor) AS a"
 
+/* Removes what is older than days (>= 1), the oldest AUDIT_PRUNE_MAX rows at most: the result's one row has
+ * their count. One statement. */
+#define AUDIT_PRUNE_MAX 1000
+int audit_add_prune(struct pg_request *request, int64_t days);
+
 /* A page, newest first: id < before (0 = from the end); each filter may be NULL (kind, username, action) or 0
  * (object id). One statement; rows by json_rows. */
 struct audit_filter {

@@ -53,6 +53,12 @@ def api(bm):
     return Api(bm)
 
 
+def session_of(bm, api, name):
+    """A new operator, who has logged in."""
+    bm.ctl("user", "add", name, "--role", "operator", "--ask", stdin=PASSWORD + "\n")
+    return api.log_in(name, PASSWORD)
+
+
 def content(size, seed=b"x"):
     """Bytes no two windows of which are alike."""
     block = b"".join(hashlib.sha256(seed + str(i).encode()).digest() for i in range(2048))
@@ -132,6 +138,51 @@ def test_ranges(bm, api):
     assert unchanged.bytes == b"" and unchanged.headers["ETag"] == f'"{made.sha256}"'
     assert unchanged.headers.get("Content-Length") in (None, str(size))
     assert api.get(made.path, 304, If_None_Match=f'"{made.sha256}"', Range=f"bytes={size}-").bytes == b""
+
+
+def test_parts_are_written_down_once_in_a_while(bm):
+    """Who took which copy, when, and from where: a client that takes it in many parts is not told of hundreds of times."""
+    api = Api(bm, BM_TRUSTED_PROXIES="127.0.0.1")
+    made = Made(bm, content(100000), copies=("a", "b"))
+    other = Made(bm, content(1000), "other", copies=("c",))
+
+    def rows():
+        return [(r["changes"]["copy"], r["changes"]["first_byte"], r["changes"]["bytes"], r["changes"].get("other_parts_for_seconds"))
+                for r in bm.query("SELECT changes FROM audit_log WHERE action = 'download' ORDER BY id")]  # fmt: skip
+
+    for i in range(100):
+        assert api.get(made.of(0), 206, Range=f"bytes={i * 1000}-{i * 1000 + 999}").bytes == made.data[i * 1000 :][:1000]
+    expected = [(made.copies[0], 0, 1000, 600)]
+    assert rows() == expected
+    assert api.get(made.of(0)).bytes == made.data  # the whole always is
+    assert api.get(made.of(0), 206, Range="bytes=0-").bytes == made.data
+    expected += [(made.copies[0], 0, 100000, None)] * 2
+    assert rows() == expected
+    for path, copy in [(made.of(1), made.copies[1]), (other.path, other.copies[0])]:
+        for _ in range(3):
+            api.get(path, 206, Range="bytes=5-9")
+        expected.append((copy, 5, 5, 600))
+    api.get(made.of(0), 206, role="admin", Range="bytes=7-")
+    expected.append((made.copies[0], 7, 99993, 600))
+    for _ in range(3):
+        api.get(made.of(0), 206, Range="bytes=8-8", X_Forwarded_For="198.51.100.7")
+    expected.append((made.copies[0], 8, 1, 600))
+    assert rows() == expected
+
+    bm.query("UPDATE audit_log SET at = at - interval '9 minutes'")
+    api.get(made.of(0), 206, Range="bytes=9-9")
+    assert rows() == expected
+    bm.query("UPDATE audit_log SET at = at - interval '61 s'")
+    for _ in range(3):
+        api.get(made.of(0), 206, Range="bytes=9-9")
+    expected.append((made.copies[0], 9, 1, 600))
+    assert rows() == expected
+    api.get(other.path)  # after the whole its parts are known to be taken
+    api.get(other.path, 206, Range="bytes=5-9")
+    assert rows() == expected + [(other.copies[0], 0, 1000, None)]
+    session_of(bm, api, "olga").ask("GET", other.path, headers={"Range": "bytes=5-9"})
+    assert bm.query("SELECT username, token_name FROM audit_log WHERE action = 'download' ORDER BY id DESC LIMIT 1") == [
+        {"username": "olga", "token_name": None}]  # fmt: skip
 
 
 def test_names_and_types(bm, api):
@@ -314,10 +365,9 @@ def test_many_at_once_and_no_more(bm, api):
 def test_one_user_leaves_room_for_the_others(bm, api):
     """A user's sessions and tokens count together, a token without a user for itself; whatever way a download ends, its
     place, and no other, is free again."""
-    bm.ctl("user", "add", "olga", "--role", "operator", "--ask", stdin=PASSWORD + "\n")
+    session = session_of(bm, api, "olga")
     olga = bm.value("SELECT id FROM users WHERE username = 'olga'")
     tokens = [make_token(bm, "operator", created_by=olga, name=name) for name in ("first", "second")]
-    session = api.log_in("olga", PASSWORD)
     made, damaged = Made(bm, content(64 * MIB)), Made(bm, content(64 * MIB, b"y"), "damaged", file="damaged")
     small, unfinished = Made(bm, b"small", "small", file="small"), Made(bm, b"", "unfinished", file="u", status="failed")
 
@@ -456,6 +506,13 @@ def test_a_dead_mount(bm, api):
                 assert operation(api, api.post(f"/api/backups/{good.id}/verify"))["result"]["ok"]
             assert "has not answered for 30 s" in late.result().json["detail"]
         assert "does not answer" in api.get(f"/api/backups/{backup}/download", 503).json["detail"]  # at once
+        large = Made(bm, content(64 * MIB), "large", file="large")
+        held = [api.open(large.path) for _ in range(7)]  # what hangs is the eighth
+        assert all(answer.status == 200 for _, answer in held)
+        assert "(1 of them end when their disk or store answers)" in api.get(good.path, 429).json["detail"]
+        for connection, _ in held:
+            connection.close()
+        wait_for(lambda: api.ask("GET", good.path, token=api.tokens["operator"]).status == 200)
         for check in late_checks:
             found = operation(api, check)
             assert found["state"] == "failed" and "has not answered for 30 s" in found["error_message"]
@@ -464,6 +521,10 @@ def test_a_dead_mount(bm, api):
         mount.answer()
         path = f"/api/backups/{backup}/download"
         wait_for(lambda: b"does not answer" not in api.ask("GET", path, token=api.tokens["operator"]).bytes)
+        held = [api.open(large.path) for _ in range(8)]
+        assert all(answer.status == 200 for _, answer in held)
+        for connection, _ in held:
+            connection.close()
     finally:
         mount.close()
 

@@ -168,7 +168,8 @@ def test_many_changes_are_few_statements(bm, api, listen):
     ids = [backup(bm, shop) for _ in range(20)]
     bm.postgres.execute(bm.database, f"ALTER DATABASE {bm.database} SET log_statement = 'all'")
     began, before = time.monotonic(), bm.postgres.log().count("events_backups")
-    streams = [listen("?types=backup") for _ in range(60)]
+    viewers = [{"Authorization": f"Bearer {make_token(bm, 'viewer')}"} for _ in range(2)]
+    streams = [listen("?types=backup", headers=viewers[i % 2]) for i in range(60)]
     for n in range(10):
         for backup_id in ids:
             touch(bm, backup_id, f"turn {n}")

@@ -359,6 +359,56 @@ def test_the_daemon_survives_postgresql(own_bm, wait_for):
     daemon.terminate()
 
 
+# -- how long the audit log is kept
+
+
+def add_audit_rows(bm, n, days, action="login"):
+    bm.query("INSERT INTO audit_log (at, action, object_kind) SELECT now() - %s * interval '1 day', %s, 'user' "
+             "FROM generate_series(1, %s)", days, action, n)  # fmt: skip
+
+
+def audit_rows(bm):
+    return {r["action"]: r["n"] for r in bm.query("SELECT action, count(*) AS n FROM audit_log GROUP BY action")}
+
+
+@pytest.mark.parametrize("given", ({}, {"BM_AUDIT_RETENTION_DAYS": "0"}))
+def test_the_audit_log_is_kept_for_ever(bm, given):
+    add_audit_rows(bm, 10, 20000)
+    bm.scheduler_once(**given)
+    assert audit_rows(bm) == {"login": 10}
+
+
+def test_the_audit_log_is_kept_for_some_days(bm):
+    add_audit_rows(bm, 2500, 30.1, "old")
+    add_audit_rows(bm, 3, 29.9, "young")
+    add_audit_rows(bm, 7, 0, "new")
+    process = bm.scheduler_once(BM_AUDIT_RETENTION_DAYS="30")
+    assert audit_rows(bm) == {"young": 3, "new": 7}
+    assert "2500 row(s) older than 30 days removed" in process.log()
+    assert "removed" not in bm.scheduler_once(BM_AUDIT_RETENTION_DAYS="30").log()
+
+
+def test_a_run_shortens_the_audit_log_by_so_much_only(bm, wait_for):
+    add_audit_rows(bm, 20500, 40, "old")
+    bm.scheduler_once(BM_AUDIT_RETENTION_DAYS="30")
+    assert audit_rows(bm) == {"old": 500}
+    bm.scheduler(BM_AUDIT_RETENTION_DAYS="30")
+    wait_for(lambda: audit_rows(bm) == {})
+
+
+def test_schedules_run_where_the_audit_log_can_not_be_shortened(bm, shop, wait_for):
+    schedule = add_schedule(bm, shop, next_run="date_trunc('second', now())")
+    add_audit_rows(bm, 1, 40)
+    bm.query("CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the log is kept'; END $$")
+    bm.query("CREATE TRIGGER kept BEFORE DELETE ON audit_log FOR EACH ROW EXECUTE FUNCTION never()")
+    process = bm.scheduler(BM_AUDIT_RETENTION_DAYS="30")
+    process.wait_log(r"audit log: what is older than 30 days was not removed: .*the log is kept.*; trying again")
+    wait_for(lambda: backups(bm, schedule))
+    done = run(bm, "--once", BM_AUDIT_RETENTION_DAYS="30")
+    assert done.returncode == 1 and "the log is kept" in done.stderr
+    assert audit_rows(bm)["login"] == 1
+
+
 # -- usage
 
 
@@ -381,6 +431,7 @@ def test_help_and_version(bm):
         (["--twice"], {}, ["--twice", "--help"]),
         (["--once", "now"], {}, ["'now'"]),
         (["--misfire-cap", "0"], {}, ["BM_MISFIRE_CAP", "'0'", "1 to 1000"]),
+        (["--once"], {"BM_AUDIT_RETENTION_DAYS": "-1"}, ["BM_AUDIT_RETENTION_DAYS", "'-1'", "0 to 36500"]),
         ([], {"BM_DATABASE_URL": ""}, ["BM_DATABASE_URL is not set"]),
         (["--once"], {"BM_DATABASE_URL": "postgresql://a:sesame%zz@b/x"}, []),
         (["--once"], {"BM_REDIS_URL": "http://here"}, []),

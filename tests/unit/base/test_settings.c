@@ -40,6 +40,7 @@ static void defaults(void **state)
     assert_string_equal(s.queues, "default");
     assert_int_equal(s.misfire_grace_seconds, 300);
     assert_int_equal(s.misfire_cap, 24);
+    assert_int_equal(s.audit_retention_days, 0);
     assert_int_equal(s.log_level, LOG_INFO);
     assert_true(strlen(s.host) > 0);
     settings_deinit(&s);
@@ -78,6 +79,8 @@ static void wrong_values_name_the_option(void **state)
     } cases[] = {
         {{"--misfire-cap", "many"}, "BM_MISFIRE_CAP: 'many'"},
         {{"--misfire-cap=0"}, "from 1 to 1000"},
+        {{"--audit-retention-days", "-1"}, "BM_AUDIT_RETENTION_DAYS: '-1'"},
+        {{"--audit-retention-days", "36501"}, "from 0 to 36500"},
         {{"--misfire-cap="}, "BM_MISFIRE_CAP"},
         {{"--misfire-cap", "5x"}, "'5x'"},
         {{"--misfire-cap", "99999999999999999999"}, "BM_MISFIRE_CAP"},
