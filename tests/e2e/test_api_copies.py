@@ -303,8 +303,8 @@ def test_no_priority_is_the_first(bm, api):
 
 def test_a_copy_known_as_damaged_is_the_last_choice(bm, api):
     """Damage shows at the end of a download: who asks again gets the whole copy, not the same damage."""
-    made = Made(bm, content(1000), copies=("a", "b"))
-    made.overwrite(0, bytes(1000))
+    made = Made(bm, content(WINDOW + 1000), copies=("a", "b"))
+    made.overwrite(0, bytes(WINDOW + 1000))
     cut(api, made.path)
     wait_for(lambda: bm.value("SELECT verification_result FROM backup_destinations WHERE id = %s", made.copies[0]))
     assert api.get(made.path).bytes == made.data
