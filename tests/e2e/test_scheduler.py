@@ -196,7 +196,7 @@ def test_the_older_systems_intervals(bm, shop, interval, step):
 
 
 # Runs of an hourly schedule are due at the full hours from there on.
-HOURS_AGO = "date_trunc('hour', now()) - interval '{} hours'"
+HOURS_AGO = "date_trunc('hour', now(), 'UTC') - interval '{} hours'"
 
 
 def test_misfire_policies(bm, shop):
