@@ -27,6 +27,7 @@
 const struct http_limits http_limits_default = {.arrive_ms = 30000,
                                                 .idle_ms = 60000,
                                                 .answer_ms = 600000,
+                                                .linger_ms = 5000,
                                                 .stall_s = 60,
                                                 .bodies_max = (size_t)64 << 20,
                                                 .answers_max = (size_t)256 << 20,
@@ -100,6 +101,7 @@ static void on_connection(void *data, struct MHD_Connection *handle, void **cont
      * looks for that only when it begins to run. */
     server->has_closed = true;
     if (connection) {
+        http_linger(connection);
         http_request_forgotten(connection);
         http_deadline_clear(connection);
         free(connection);
@@ -257,6 +259,7 @@ void http_server_free(struct http_server *server)
     }
     assert(server->n_held == 0);
     wake_streams(server);
+    http_linger_end_all(server);
     uv_poll_stop(&server->poll);
     MHD_run(server->daemon); /* takes note of what was resumed */
     MHD_stop_daemon(server->daemon);

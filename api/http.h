@@ -53,6 +53,7 @@ struct http_limits {
         arrive_ms;   /* a request, from its first line to its last byte; also a connection's first request */
     int64_t idle_ms; /* between an answer and the next request's first line */
     int64_t answer_ms;  /* an answer that is not a stream, until it has been taken whole */
+    int64_t linger_ms;  /* after a refusal, until what is still being sent is reset */
     unsigned stall_s;   /* no byte moves */
     size_t bodies_max;  /* bytes of all bodies together */
     size_t answers_max; /* bytes of all answers together that are not taken yet; streams aside */

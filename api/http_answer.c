@@ -97,6 +97,7 @@ enum MHD_Result http_queue_response(struct http_request *request)
         return MHD_NO;
     if (request->must_close || request->server->draining)
         add(request->response, MHD_HTTP_HEADER_CONNECTION, "close");
+    request->connection->refused = request->must_close;
     if (request->stream_counted)
         http_deadline_clear(request->connection);
     else

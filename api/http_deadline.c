@@ -45,6 +45,7 @@ static void expire(struct http_connection *connection)
         MHD_get_connection_info(connection->handle, MHD_CONNECTION_INFO_CONNECTION_FD);
     log_debug("http: %s in time; closing the connection", late[connection->phase]);
     http_deadline_clear(connection);
+    connection->late = true;
     if (info)
         shutdown(info->connect_fd, SHUT_RDWR);
 }

@@ -20,6 +20,8 @@ struct http_connection {
     struct MHD_Connection *handle;
     struct http_request *request; /* not completed yet */
     enum http_phase phase;
+    bool refused; /* answered while the client may still be sending */
+    bool late;    /* its deadline is over */
     int64_t due_ms;
     TAILQ_ENTRY(http_connection) link; /* while it has a deadline: in deadlines[phase] */
 };
@@ -37,6 +39,8 @@ struct http_server {
     struct http_connections deadlines[HTTP_PHASES]; /* each in order: the earliest first */
     LIST_HEAD(, http_request) requests;             /* their first line is in; not completed */
     int n_requests;                                 /* those of them whose headers are in */
+    LIST_HEAD(, http_lingering) lingering;
+    unsigned n_lingering;
     int n_held; /* those of them that the app has seen and nobody has replied to */
     unsigned n_streams;
     size_t bodies;   /* bytes of memory that bodies hold */
@@ -136,6 +140,12 @@ void http_deadline_clear(struct http_connection *connection);
 void http_deadline_on_timer(uv_timer_t *timer);
 /* The server drains: connections that wait for a request end, now and from now on. */
 void http_deadline_end_idle(struct http_server *server);
+
+/* -- http_linger.c */
+
+/* libmicrohttpd is about to close the connection's descriptor. */
+void http_linger(struct http_connection *connection);
+void http_linger_end_all(struct http_server *server);
 
 /* -- http_request.c: libmicrohttpd's callbacks; data is the server */
 

@@ -90,6 +90,7 @@ static void refuse(struct login *login)
 
 static void fail(struct login *login, const struct error *err)
 {
+    login_limit_take_back(login->api->logins, login->username, login->address);
     problem_reply_error(login->request, err);
     login_free(login);
 }
@@ -100,11 +101,11 @@ static void on_opened(struct ask *ask, const struct pg_results *results)
     char csrf[DIGEST_SHA256_SIZE];
     struct error err = {0};
     (void)results;
-    login_limit_succeeded(login->api->logins, login->username, login->address);
     if (bearer_derive(login->cookie, IDENTITY_CSRF_PURPOSE, csrf, &err)) {
         fail(login, &err);
         return;
     }
+    login_limit_succeeded(login->api->logins, login->username, login->address);
     login_set_cookie(login->api, login->request, login->cookie, SESSION_MAX_SECONDS);
     http_reply(login->request, 200, login_facts(login->user_id, login->username, login->role, NULL, csrf));
     login_free(login);
@@ -113,6 +114,7 @@ static void on_opened(struct ask *ask, const struct pg_results *results)
 static void on_pg_error(struct ask *ask, const struct error *err)
 {
     struct login *login = ask->data;
+    login_limit_take_back(login->api->logins, login->username, login->address);
     api_reply_pg_error(login->request, err);
     login_free(login);
 }

@@ -156,6 +156,24 @@ int64_t login_limit_try(struct login_limit *limit, const char *name, const char 
     return 0;
 }
 
+static void forget_one(struct login_limit *limit, const unsigned char *key)
+{
+    struct entry *entry = find(limit, key);
+    if (entry && entry->n > 0)
+        entry->n--;
+}
+
+void login_limit_take_back(struct login_limit *limit, const char *name, const char *address)
+{
+    unsigned char key[KEY_SIZE];
+    make_key('n', name, key);
+    forget_one(limit, key);
+    if (address == NULL)
+        return;
+    make_address_key(address, key);
+    forget_one(limit, key);
+}
+
 void login_limit_succeeded(struct login_limit *limit, const char *name, const char *address)
 {
     unsigned char key[KEY_SIZE];
@@ -166,7 +184,5 @@ void login_limit_succeeded(struct login_limit *limit, const char *name, const ch
     if (address == NULL)
         return;
     make_address_key(address, key);
-    entry = find(limit, key);
-    if (entry && entry->n > 0)
-        entry->n--;
+    forget_one(limit, key);
 }

@@ -96,12 +96,19 @@ static void on_hash(void *data, const struct password_answer *answer, const stru
                                             answer->new_hash, change->identity->session_id, secret_hash));
 }
 
+/* Before it is known whether the password is right. */
+static void give_up(struct change *change, const struct error *err)
+{
+    login_limit_take_back(change->api->logins, change->identity->user_name, change->address);
+    problem_reply_error(change->request, err);
+}
+
 static void on_verified(void *data, const struct password_answer *answer, const struct error *err)
 {
     struct change *change = data;
     struct error trouble = {0};
     if (err) {
-        problem_reply_error(change->request, err);
+        give_up(change, err);
         return;
     }
     if (!answer->matches) {
@@ -126,7 +133,14 @@ static void on_user(struct ask *ask, const struct pg_results *results)
     change->state = VERIFY;
     if (password_checks_verify(change->api->passwords, change->old_hash[0] ? change->old_hash : NULL,
                                change->current_password, on_verified, change, &err))
-        problem_reply_error(change->request, &err);
+        give_up(change, &err);
+}
+
+static void on_no_user(struct ask *ask, const struct error *err)
+{
+    struct change *change = ask->data;
+    login_limit_take_back(change->api->logins, change->identity->user_name, change->address);
+    api_reply_pg_error(change->request, err);
 }
 
 static void begin(struct api *api, struct http_request *request, const struct input_value *current,
@@ -146,8 +160,10 @@ static void begin(struct api *api, struct http_request *request, const struct in
     if (!login_may_try(api, request, change->identity->user_name, change->address))
         return;
     struct ask *ask = ask_new(api, request, on_user, change);
-    if (ask)
-        ask_send(ask, user_add_login(ask->question, change->identity->user_name));
+    if (ask == NULL)
+        return;
+    ask->failed = on_no_user;
+    ask_send(ask, user_add_login(ask->question, change->identity->user_name));
 }
 
 void me_change(struct api *api, struct http_request *request)

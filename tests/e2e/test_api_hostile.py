@@ -182,6 +182,39 @@ def test_refusals_close(server, status, data):
             assert json.loads(answer.body)["status"] == status
 
 
+@pytest.mark.parametrize(
+    "framing", [f"Content-Length: {10 << 20}\r\n", "Transfer-Encoding: chunked\r\n", "Content-Length: 5\r\nContent-Length: 5\r\n",
+                "X: " + "x" * 100_000 + "\r\n"], ids=["too large", "chunked", "lengths", "headers"],
+)  # fmt: skip
+def test_a_refusal_is_seen_by_who_sends_all_first(start, wait_for, framing):
+    """Most libraries send the whole body before they look for an answer: it must not be lost in a reset."""
+    server = start(linger_ms=600_000)
+    head = f"POST /length HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{framing}\r\n".encode()
+    for _ in range(5):
+        with server.connect() as s:
+            s.sendall(head)
+            for _ in range(160):
+                s.sendall(b"x" * 65536)
+            assert read_answer(s).status in (400, 411, 413, 431) and is_closed(s)
+    wait_for(lambda: server.connections() == 0)
+
+
+def test_who_goes_on_sending_after_a_refusal_is_reset(start, wait_for):
+    server = start(linger_ms=300)
+    with server.connect() as s:
+        s.sendall(b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999999\r\n\r\n")
+        assert read_answer(s).status == 413
+
+        def reset():
+            try:
+                s.sendall(b"x" * 65536)
+            except ConnectionError:
+                return True
+
+        wait_for(reset)
+    wait_for(lambda: server.connections() == 0)
+
+
 # -- slow clients. What is late is seen by the server, not by the test; where something has to come in time as well, the limit is
 # one that a client on a busy machine keeps.
 

@@ -314,6 +314,20 @@ def test_rate_limit(bm, api):
     assert bm.value("SELECT count(*) FROM audit_log WHERE action = 'login'") == 1
 
 
+def test_tries_that_come_to_no_end_do_not_count(bm, api):
+    """PostgreSQL can't say which password is right: nobody is shut out for that when it can again."""
+    add_user(bm, "anna")
+    session = api.log_in("anna", PASSWORD)
+    change = {"current_password": PASSWORD, "new_password": PASSWORD + "!"}
+    bm.query("ALTER TABLE users RENAME COLUMN hashed_password TO away")
+    for _ in range(11):
+        api.log_in("anna", PASSWORD, expect=503)
+        refused(session.ask("PATCH", "/api/me", change), 503)
+    bm.query("ALTER TABLE users RENAME COLUMN away TO hashed_password")
+    assert session.ask("PATCH", "/api/me", change).status == 200
+    api.log_in("anna", PASSWORD + "!")
+
+
 # -- one's own password
 
 

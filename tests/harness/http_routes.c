@@ -2,8 +2,8 @@
  * backup-api's HTTP server with routes that a test can ask anything of: bodies, streams, large answers,
  * roles.
  *
- *   http_routes [LIMIT=VALUE ...]     limits: arrive_ms, idle_ms, answer_ms, stall_s, bodies_max,
- * answers_max, streams_max, drain_ms
+ *   http_routes [LIMIT=VALUE ...]     limits: arrive_ms, idle_ms, answer_ms, linger_ms, stall_s,
+ * bodies_max, answers_max, streams_max, drain_ms
  *
  * Writes "listening on HOST:PORT" and what becomes of streams to stderr. Ends at SIGTERM as backup-api does.
  */
@@ -314,6 +314,7 @@ static void read_limit(struct api *api, const char *text)
         const char *name;
         int64_t *ms;
     } times[] = {{"arrive_ms", &api->limits.arrive_ms},
+                 {"linger_ms", &api->limits.linger_ms},
                  {"idle_ms", &api->limits.idle_ms},
                  {"answer_ms", &api->limits.answer_ms},
                  {"drain_ms", &api->drain_ms}};

@@ -85,6 +85,23 @@ static void success_starts_the_name_anew(void **state)
     login_limit_free(limit);
 }
 
+static void what_came_to_no_end_does_not_count(void **state)
+{
+    struct login_limit *limit = login_limit_new();
+    (void)state;
+    for (int i = 0; i < LOGIN_TRIES_PER_NAME - 1; i++)
+        assert_int_equal(login_limit_try(limit, "anna", "10.0.0.1", NOW), 0);
+    for (int i = 0; i < 2 * LOGIN_TRIES_PER_ADDRESS; i++) {
+        assert_int_equal(login_limit_try(limit, "anna", "10.0.0.1", NOW + 1), 0);
+        login_limit_take_back(limit, "anna", "10.0.0.1");
+    }
+    /* the others still do */
+    assert_int_equal(login_limit_try(limit, "anna", "10.0.0.1", NOW + 2), 0);
+    assert_true(login_limit_try(limit, "anna", "10.0.0.1", NOW + 2) > 0);
+    login_limit_take_back(limit, "never seen", NULL);
+    login_limit_free(limit);
+}
+
 static void the_table_is_bounded(void **state)
 {
     struct login_limit *limit = login_limit_new();
@@ -117,6 +134,7 @@ int main(void)
         cmocka_unit_test(per_address),
         cmocka_unit_test(ipv6),
         cmocka_unit_test(success_starts_the_name_anew),
+        cmocka_unit_test(what_came_to_no_end_does_not_count),
         cmocka_unit_test(the_table_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
