@@ -171,11 +171,26 @@ def test_what_a_database_needs(bm, catalog):
 
 
 def test_an_older_row_can_be_switched_off(bm, catalog):
-    """What the older system configured and this one can't check: it is shown, refused as a whole, and switched off."""
+    """What the older system configured and this one can't check: it is shown, described, put into a group and switched
+    off; how it is dumped can't be written, nor can it be switched on."""
     database = add_database(bm, "old", db_type="mysql", password_ref=SECRET)
     assert catalog.get(f"databases/{database}")["password_ref"] == "***"
-    catalog.refused("PATCH", f"databases/{database}", {"description": "x"}, 422, "db_type", "mysql")
-    assert catalog.change(f"databases/{database}", is_active=False)["is_active"] is False
+    group = catalog.make("groups", name="g")["id"]
+    catalog.refused("PATCH", f"databases/{database}", {"description": "x", "host": "y"}, 422, "db_type", "mysql")
+    changed = catalog.change(f"databases/{database}", description="x", group_id=group, is_active=True)
+    assert (changed["description"], changed["group"]["id"], changed["host"]) == ("x", group, "db.example")
+    assert catalog.change(f"databases/{database}", is_active=False, name="older")["is_active"] is False
+    catalog.refused("PATCH", f"databases/{database}", {"is_active": True}, 422, "db_type", "mysql")
+    assert bm.value("SELECT password_ref FROM databases WHERE id = %s", database) == SECRET
+
+
+def test_a_source_that_is_away_now(bm, catalog):
+    """Its disk is not mounted: what it is called can be changed all the same, where it is can't."""
+    path = bm.random_file("source", 10)
+    database = catalog.make("databases", name="file", db_type="file", source_path=path)["id"]
+    os.unlink(path)
+    assert catalog.change(f"databases/{database}", name="renamed", description="x")["source_path"] == path
+    catalog.refused("PATCH", f"databases/{database}", {"source_path": path}, 422, "source_path", "exists")
 
 
 # -- destinations
