@@ -540,7 +540,7 @@ def test_preview_bounds(bm, catalog):
     assert len(catalog.get(path)["runs"]) == 10 and len(catalog.get(path + "?count=100")["runs"]) == 100
     for query in ("count=0", "count=101", "count=x", "after=tomorrow", "x=1"):
         catalog.refused("GET", f"{path}?{query}", None, 400, query.split("=")[0])
-    catalog.refused("GET", path + "?after=9999-01-01T00:00:00Z", None, 422, "after", "3000")
+    catalog.refused("GET", path + "?after=9999-01-01T00:00:00Z", None, 400, "after", "3000")  # as all of a query
     catalog.ask("GET", "schedules/999/preview", expect=404)
     for body, field in (({}, "cron_expression"), ({"cron_expression": "x"}, "cron_expression"),
                         ({"interval_value": "yearly"}, "interval_value"), ({"schedule_type": "x"}, "schedule_type"),
