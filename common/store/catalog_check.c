@@ -388,16 +388,20 @@ static int check_schedule(json_t *row, const json_t *current, int64_t now_ms, co
         rc = check_one_of(row, "ordering", orderings, field, err);
     if (rc)
         return rc;
+    if (current && !differs(row, current, "schedule_type") && !differs(row, current, "cron_expression") &&
+        !differs(row, current, "interval_value") && !differs(row, current, "timezone") &&
+        !differs(row, current, "is_active")) {
+        /* An older rule may be none of ours. next_run_at is the scheduler's: writing it back could undo its
+         * progress. */
+        json_object_del(row, "next_run_at");
+        return 0;
+    }
     int64_t next_ms = 0;
     rc = next_run(row, now_ms, &next_ms, field, err);
     if (rc)
         return rc;
     bool active = json_is_true(json_object_get(row, "is_active"));
-    if (current && !differs(row, current, "schedule_type") && !differs(row, current, "cron_expression") &&
-        !differs(row, current, "interval_value") && !differs(row, current, "timezone") &&
-        !differs(row, current, "is_active")) {
-        json_object_del(row, "next_run_at"); /* the scheduler's; writing it back could undo its progress */
-    } else if (active && next_ms) {
+    if (active && next_ms) {
         char text[CLOCK_ISO8601_SIZE];
         clock_iso8601(next_ms, text);
         json_object_set_new(row, "next_run_at", json_string(text));

@@ -184,6 +184,16 @@ def test_an_older_row_can_be_switched_off(bm, catalog):
     assert bm.value("SELECT password_ref FROM databases WHERE id = %s", database) == SECRET
 
 
+def test_an_older_schedule_can_be_described(bm, catalog):
+    """Its expression is none of ours: that is told, and the rest can be changed."""
+    database = catalog.make("databases", **program())["id"]
+    schedule = add_schedule(bm, database, "old", cron_expression="0 0 L * *")
+    assert catalog.change(f"schedules/{schedule}", description="x", name="older")["cron_expression"] == "0 0 L * *"
+    catalog.refused("PATCH", f"schedules/{schedule}", {"timezone": "Europe/Rome"}, 422, "cron_expression", "'L'")
+    assert catalog.change(f"schedules/{schedule}", is_active=False)["next_run_at"] is None
+    catalog.refused("PATCH", f"schedules/{schedule}", {"is_active": True}, 422, "cron_expression", "'L'")
+
+
 def test_a_source_that_is_away_now(bm, catalog):
     """Its disk is not mounted: what it is called can be changed all the same, where it is can't."""
     path = bm.random_file("source", 10)
