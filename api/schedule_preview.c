@@ -33,15 +33,18 @@ struct preview {
         "after", INPUT_TIME                                                                                  \
     }
 
-/* False: has been replied to. */
-static bool take_window(struct http_request *request, struct preview *preview,
+/* False: has been replied to, with status. */
+static bool take_window(struct http_request *request, unsigned status, struct preview *preview,
                         const struct input_value *count, const struct input_value *after)
 {
+    struct problem problem;
     preview->count = count->given ? count->integer : COUNT_DEFAULT;
     preview->after = (after->given ? after->integer : clock_wall_ms()) / 1000;
     if (!after->given || after->integer < AFTER_MAX_MS)
         return true;
-    problem_reply_field(request, "after", "write a time before the year 3000");
+    problem_init(&problem, status, "after can't be taken as it is");
+    problem_add(&problem, "after", "write a time before the year 3000");
+    problem_send(&problem, request);
     return false;
 }
 
@@ -134,7 +137,7 @@ void schedules_preview(struct api *api, struct http_request *request)
         return;
     }
     preview->schedule_id = http_request_id(request, 0);
-    if (!take_window(request, preview, &input->values[COUNT], &input->values[AFTER]))
+    if (!take_window(request, 400, preview, &input->values[COUNT], &input->values[AFTER]))
         return;
     struct ask *ask = ask_new(api, request, on_schedule, preview);
     if (ask)
@@ -169,6 +172,6 @@ void schedules_preview_unsaved(struct api *api, struct http_request *request)
         preview.type = preview.interval && preview.cron == NULL ? "interval" : "cron";
     if (preview.cron && preview.interval)
         problem_reply_field(request, "interval_value", "write cron_expression or interval_value, not both");
-    else if (take_window(request, &preview, &values[COUNT], &values[AFTER]))
+    else if (take_window(request, 422, &preview, &values[COUNT], &values[AFTER]))
         reply(request, &preview);
 }

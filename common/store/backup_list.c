@@ -177,11 +177,29 @@ int backup_read_one(const PGresult *result, const char *reference, json_t **ret_
     return 0;
 }
 
+/* As the migration's way down writes it: copies of the older system's that had an absolute path keep it. */
+static json_t *legacy_path(const json_t *copy)
+{
+    static const char migrated[] = " (migrated)";
+    const char *path = json_string_value(json_object_get(copy, "file_path"));
+    const char *base = json_string_value(json_object_get(copy, "base_path"));
+    const char *name = json_string_value(json_object_get(copy, "storage_name"));
+    size_t n = base ? strlen(base) : 0, name_size = name ? strlen(name) : 0, end_size = sizeof migrated - 1;
+    bool names_place = name_size >= end_size && strcmp(name + name_size - end_size, migrated) == 0;
+    if (path == NULL || n == 0 || (!names_place && strcmp(base, "/") != 0))
+        return json_incref(json_object_get(copy, "file_path"));
+    while (n > 0 && base[n - 1] == '/')
+        n--;
+    return json_sprintf("%.*s/%s", (int)n, base, path);
+}
+
 void backup_fill_legacy_fields(json_t *backup)
 {
-    static const char *const fields[] = {"storage_type", "file_path", "file_size", "checksum"};
+    static const char *const fields[] = {"storage_type", "file_size", "checksum"};
     const json_t *first = json_array_get(json_object_get(backup, "destinations"), 0);
     for (size_t i = 0; first && i < sizeof fields / sizeof *fields; i++)
         if (json_is_null(json_object_get(backup, fields[i])))
             json_object_set(backup, fields[i], json_object_get(first, fields[i]));
+    if (first && json_is_null(json_object_get(backup, "file_path")))
+        json_object_set_new(backup, "file_path", legacy_path(first));
 }

@@ -31,7 +31,8 @@ const char *catalog_kind_name(enum catalog_kind kind);
  * The row to write: `changes` (column -> value, null = none) over `current` (as catalog_read_*
  * gives it; NULL = a new row with defaults), checked as a whole, paths made absolute, disk identity recorded,
  * a schedule's next run computed; over a current row only what differs is left, beside id, name and
- * database_id. The key accept_disk (true) in the changes of a destination records the disk that is there now;
+ * database_id. Switching off, and a database's name, description and group alone, ask nothing of the rest of
+ * the row. The key accept_disk (true) in the changes of a destination records the disk that is there now;
  * opened_config is what its sealed storage_config opens to, for the driver's check alone.
  *
  * *ret_field (ret_field may be NULL): on failure the column that must be written differently, a literal, or

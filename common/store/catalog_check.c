@@ -388,16 +388,20 @@ static int check_schedule(json_t *row, const json_t *current, int64_t now_ms, co
         rc = check_one_of(row, "ordering", orderings, field, err);
     if (rc)
         return rc;
+    if (current && !differs(row, current, "schedule_type") && !differs(row, current, "cron_expression") &&
+        !differs(row, current, "interval_value") && !differs(row, current, "timezone") &&
+        !differs(row, current, "is_active")) {
+        /* An older rule may be none of ours. next_run_at is the scheduler's: writing it back could undo its
+         * progress. */
+        json_object_del(row, "next_run_at");
+        return 0;
+    }
     int64_t next_ms = 0;
     rc = next_run(row, now_ms, &next_ms, field, err);
     if (rc)
         return rc;
     bool active = json_is_true(json_object_get(row, "is_active"));
-    if (current && !differs(row, current, "schedule_type") && !differs(row, current, "cron_expression") &&
-        !differs(row, current, "interval_value") && !differs(row, current, "timezone") &&
-        !differs(row, current, "is_active")) {
-        json_object_del(row, "next_run_at"); /* the scheduler's; writing it back could undo its progress */
-    } else if (active && next_ms) {
+    if (active && next_ms) {
         char text[CLOCK_ISO8601_SIZE];
         clock_iso8601(next_ms, text);
         json_object_set_new(row, "next_run_at", json_string(text));
@@ -486,12 +490,32 @@ static bool only_disables(const json_t *changes)
     return json_object_size(changes) == 1 && (json_is_false(enabled) || json_is_false(active));
 }
 
+/* What a database is called and where it belongs may change while its source can't be checked, or never could
+ * be: one of the older system's types, a disk that is not mounted now. */
+static bool leaves_source(const json_t *current, const json_t *changes)
+{
+    static const char *const columns[] = {"db_type",       "host",         "port",        "username",
+                                          "database_name", "password_ref", "source_path", "source_argv"};
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+        if (json_object_get(changes, columns[i]))
+            return false;
+    bool active = json_is_true(json_object_get(current, "is_active"));
+    return active || !json_is_true(json_object_get(changes, "is_active"));
+}
+
+/* Nothing of a row that is there needs the check of its kind. */
+static bool needs_no_check(enum catalog_kind kind, const json_t *current, const json_t *changes)
+{
+    return current &&
+           (only_disables(changes) || (kind == CATALOG_DATABASE && leaves_source(current, changes)));
+}
+
 /* Without a type, or with an unknown one, no path is looked at. */
 bool catalog_apply_blocks(enum catalog_kind kind, const json_t *current, const json_t *changes)
 {
     const char *column = kind == CATALOG_DATABASE ? "db_type" : "storage_type";
     const char *type = text_of(changes, column);
-    if ((kind != CATALOG_DATABASE && kind != CATALOG_DESTINATION) || (current && only_disables(changes)))
+    if ((kind != CATALOG_DATABASE && kind != CATALOG_DESTINATION) || needs_no_check(kind, current, changes))
         return false;
     if (type == NULL)
         type = text_of(current, column);
@@ -536,7 +560,7 @@ int catalog_apply(enum catalog_kind kind, const json_t *current, const json_t *c
     /* an older row keeps a name that would not be accepted now */
     if (kind != CATALOG_ASSIGNMENT && (current == NULL || differs(row, current, "name")))
         rc = check_name(catalog_kind_name(kind), text_of(row, "name"), field, err);
-    if (rc == 0 && !(current && only_disables(changes))) {
+    if (rc == 0 && !needs_no_check(kind, current, changes)) {
         switch (kind) {
         case CATALOG_DATABASE:
             rc = check_database(row, settings, field, err);

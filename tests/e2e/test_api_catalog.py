@@ -171,11 +171,36 @@ def test_what_a_database_needs(bm, catalog):
 
 
 def test_an_older_row_can_be_switched_off(bm, catalog):
-    """What the older system configured and this one can't check: it is shown, refused as a whole, and switched off."""
+    """What the older system configured and this one can't check: it is shown, described, put into a group and switched
+    off; how it is dumped can't be written, nor can it be switched on."""
     database = add_database(bm, "old", db_type="mysql", password_ref=SECRET)
     assert catalog.get(f"databases/{database}")["password_ref"] == "***"
-    catalog.refused("PATCH", f"databases/{database}", {"description": "x"}, 422, "db_type", "mysql")
-    assert catalog.change(f"databases/{database}", is_active=False)["is_active"] is False
+    group = catalog.make("groups", name="g")["id"]
+    catalog.refused("PATCH", f"databases/{database}", {"description": "x", "host": "y"}, 422, "db_type", "mysql")
+    changed = catalog.change(f"databases/{database}", description="x", group_id=group, is_active=True)
+    assert (changed["description"], changed["group"]["id"], changed["host"]) == ("x", group, "db.example")
+    assert catalog.change(f"databases/{database}", is_active=False, name="older")["is_active"] is False
+    catalog.refused("PATCH", f"databases/{database}", {"is_active": True}, 422, "db_type", "mysql")
+    assert bm.value("SELECT password_ref FROM databases WHERE id = %s", database) == SECRET
+
+
+def test_an_older_schedule_can_be_described(bm, catalog):
+    """Its expression is none of ours: that is told, and the rest can be changed."""
+    database = catalog.make("databases", **program())["id"]
+    schedule = add_schedule(bm, database, "old", cron_expression="0 0 L * *")
+    assert catalog.change(f"schedules/{schedule}", description="x", name="older")["cron_expression"] == "0 0 L * *"
+    catalog.refused("PATCH", f"schedules/{schedule}", {"timezone": "Europe/Rome"}, 422, "cron_expression", "'L'")
+    assert catalog.change(f"schedules/{schedule}", is_active=False)["next_run_at"] is None
+    catalog.refused("PATCH", f"schedules/{schedule}", {"is_active": True}, 422, "cron_expression", "'L'")
+
+
+def test_a_source_that_is_away_now(bm, catalog):
+    """Its disk is not mounted: what it is called can be changed all the same, where it is can't."""
+    path = bm.random_file("source", 10)
+    database = catalog.make("databases", name="file", db_type="file", source_path=path)["id"]
+    os.unlink(path)
+    assert catalog.change(f"databases/{database}", name="renamed", description="x")["source_path"] == path
+    catalog.refused("PATCH", f"databases/{database}", {"source_path": path}, 422, "source_path", "exists")
 
 
 # -- destinations
@@ -525,7 +550,7 @@ def test_preview_bounds(bm, catalog):
     assert len(catalog.get(path)["runs"]) == 10 and len(catalog.get(path + "?count=100")["runs"]) == 100
     for query in ("count=0", "count=101", "count=x", "after=tomorrow", "x=1"):
         catalog.refused("GET", f"{path}?{query}", None, 400, query.split("=")[0])
-    catalog.refused("GET", path + "?after=9999-01-01T00:00:00Z", None, 422, "after", "3000")
+    catalog.refused("GET", path + "?after=9999-01-01T00:00:00Z", None, 400, "after", "3000")  # as all of a query
     catalog.ask("GET", "schedules/999/preview", expect=404)
     for body, field in (({}, "cron_expression"), ({"cron_expression": "x"}, "cron_expression"),
                         ({"interval_value": "yearly"}, "interval_value"), ({"schedule_type": "x"}, "schedule_type"),

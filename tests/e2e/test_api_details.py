@@ -167,10 +167,13 @@ def test_older_rows(bm, page):
     new = add_backup(bm, database, "four", "partial")
     add_copy(bm, new, "s3", "k", "completed", file_size=3, checksum="3", priority=1)
     add_copy(bm, new, "gcs", "g", "failed", priority=0)
+    named, root = add_backup(bm, database, "five"), add_backup(bm, database, "six")  # by destination_results
+    add_copy(bm, named, "local_external", "shop/5.gz", base_path="/mnt/nas/", origin="migrated", storage_name="/mnt/nas (migrated)")
+    add_copy(bm, root, "local_external", "mnt/usb/6.gz", base_path="/", origin="migrated", storage_name="/mnt/nas (migrated)")
 
     answer = page.details(database)
     shown = {b["id"]: b for b in answer["recent_backups"]}
-    assert list(shown) == [new, bare, other, relative]
+    assert list(shown) == [root, named, new, bare, other, relative]
 
     def legacy_fields(backup):
         return tuple(shown[backup][k] for k in ("storage_type", "file_path", "file_size", "checksum"))
@@ -179,6 +182,8 @@ def test_older_rows(bm, page):
     assert legacy_fields(other) == ("local", absolute, 9, "c0ffee")
     assert legacy_fields(bare) == ("local", None, None, None) and shown[bare]["destinations"] == []
     assert legacy_fields(new) == ("gcs", "g", None, None)  # the copy that the migration's way down would keep
+    assert legacy_fields(named)[:2] == ("local_external", "/mnt/nas/shop/5.gz")
+    assert legacy_fields(root)[:2] == ("local_external", "/mnt/usb/6.gz")
     info = shown[relative]["destinations"][0]["file_info"]
     assert (info["exists"], info["absolute_path"]) == (True, f"{legacy}/mysql/old.sql.gz")
     info = shown[other]["destinations"][0]["file_info"]
@@ -504,13 +509,14 @@ def test_reads_few_pages(bm, page):
     bm.query("SELECT bm_fold_statistics(1000000)")
     bm.query("VACUUM ANALYZE")  # as autovacuum leaves it
     for name, types, values in (
+        ("../common/store/catalog_database", "int", "{}"),
         ("details_statistics", "int", "{}"),
         ("details_backups", "int, int, bigint", "{}, 10, NULL"),
         ("details_backups", "int, int, bigint", "{}, 10, 30"),
         ("databases_list", "int, int, int, text, int, boolean, boolean", "NULL, NULL, 50, NULL, NULL, NULL, NULL"),
     ):
         with open(os.path.join(REPOSITORY, "api", f"{name}.sql")) as f:
-            bm.query(f"PREPARE q ({types}) AS " + f.read().replace("%", "%%"))
+            bm.query(f"PREPARE q ({types}) AS {f.read()}{' WHERE t.id = $1' if 'catalog' in name else ''}")
         for mode in ("force_custom_plan", "force_generic_plan"):
             bm.query(f"SET plan_cache_mode = {mode}")
             for one in (database, rare, 4711):
