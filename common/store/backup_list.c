@@ -177,7 +177,8 @@ int backup_read_one(const PGresult *result, const char *reference, json_t **ret_
     return 0;
 }
 
-/* As the migration's way down writes it: copies of the older system's that had an absolute path keep it. */
+/* Copies that only the older system's destination_results knew are named by their place, and keep the
+ * absolute path that they had there; all others have theirs as the copy has it. */
 static json_t *legacy_path(const json_t *copy)
 {
     static const char migrated[] = " (migrated)";
@@ -185,7 +186,8 @@ static json_t *legacy_path(const json_t *copy)
     const char *base = json_string_value(json_object_get(copy, "base_path"));
     const char *name = json_string_value(json_object_get(copy, "storage_name"));
     size_t n = base ? strlen(base) : 0, name_size = name ? strlen(name) : 0, end_size = sizeof migrated - 1;
-    bool names_place = name_size >= end_size && strcmp(name + name_size - end_size, migrated) == 0;
+    bool names_place =
+        name_size > end_size && *name == '/' && strcmp(name + name_size - end_size, migrated) == 0;
     if (path == NULL || n == 0 || (!names_place && strcmp(base, "/") != 0))
         return json_incref(json_object_get(copy, "file_path"));
     while (n > 0 && base[n - 1] == '/')
