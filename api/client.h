@@ -20,6 +20,7 @@ bool client_is_https(const struct http_request *request, const char *trusted);
 
 /* -- the same without a request, for tests */
 
-/* forwarded_for: the header's value, NULL = absent. The last address in it that is no trusted proxy's. */
+/* forwarded_for: the header's value, NULL = absent. The last address in it that is no trusted proxy's,
+ * without a port; what is no address ends the search at the proxy that said so. */
 void client_address_of(const char *peer, const char *forwarded_for, const char *trusted,
                        char ret_address[CLIENT_ADDRESS_SIZE]);

@@ -183,9 +183,11 @@ int http_server_new(uv_loop_t *loop, int listen_fd, const struct http_app *app,
     }
     uv_timer_init(loop, &server->timer);
     uv_timer_init(loop, &server->deadline);
+    uv_timer_init(loop, &server->look);
     uv_timer_init(loop, &server->grace);
-    server->poll.data = server->timer.data = server->deadline.data = server->grace.data = server;
-    server->handles = 4;
+    server->poll.data = server->timer.data = server->deadline.data = server->look.data = server->grace.data =
+        server;
+    server->handles = 5;
     uv_poll_start(&server->poll, UV_READABLE, on_readable);
     pump(server);
     *ret_server = server;
@@ -267,5 +269,6 @@ void http_server_free(struct http_server *server)
     uv_close((uv_handle_t *)&server->poll, on_handle_closed);
     uv_close((uv_handle_t *)&server->timer, on_handle_closed);
     uv_close((uv_handle_t *)&server->deadline, on_handle_closed);
+    uv_close((uv_handle_t *)&server->look, on_handle_closed);
     uv_close((uv_handle_t *)&server->grace, on_handle_closed);
 }

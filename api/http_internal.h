@@ -34,6 +34,7 @@ struct http_server {
     uv_poll_t poll;
     uv_timer_t timer;    /* libmicrohttpd's own time-outs; and 0 to have it run soon */
     uv_timer_t deadline; /* the earliest of deadlines */
+    uv_timer_t look;     /* whether clients have left */
     uv_timer_t grace;
     int handles;
     struct http_connections deadlines[HTTP_PHASES]; /* each in order: the earliest first */

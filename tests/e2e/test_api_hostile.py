@@ -387,6 +387,22 @@ def test_clients_that_leave(server, wait_for):
     wait_for(lambda: server.status()["streams"] == 0)
 
 
+@pytest.mark.parametrize(
+    "data", [b"GET /sta", b"GET /status HTTP/1.1\r\n", request("POST", "/length", None, b"x" * 100)[:-1], request("GET", "/status")],
+    ids=["line", "head", "body", "whole"],
+)  # fmt: skip
+def test_clients_whose_end_comes_with_their_last_bytes(start, wait_for, data):
+    """They are let go at once, not when their time is over; who sent a whole request gets the answer first."""
+    server = start(arrive_ms=600_000, idle_ms=600_000)
+    for _ in range(100):
+        with server.connect() as s:
+            s.sendall(data)
+            s.shutdown(socket.SHUT_WR)
+            if b"\r\n\r\n" in data and b"POST" not in data:
+                assert read_answer(s).status == 200
+    wait_for(lambda: server.connections() == 0)
+
+
 def test_end_while_everything_is_under_way(start):
     """SIGTERM with a short grace: what compresses, streams, arrives or is not taken ends with the server."""
     server = start(drain_ms=50)
