@@ -1,8 +1,8 @@
 /*
  * How often somebody may try to log in: per user name and per address (IPv6: per /64), LOGIN_TRIES in
  * LOGIN_WINDOW_MS. A try counts from its beginning, so that many at once are not free; one that succeeds, or
- * comes to no end, is taken back. Of bounded size: when the table is full, the entry whose last try is the longest ago makes
- * room. Time is the caller's (ms, monotonic).
+ * comes to no end, is taken back. Of bounded size: when the table is full, the entry whose last try is the
+ * longest ago makes room. Time is the caller's (ms, monotonic).
  */
 #pragma once
 
