@@ -2,6 +2,7 @@
  * Two windows: the client takes from one while the other is filled. The digest of a whole copy is made while
  * they are filled, and compared before the last one is handed out.
  */
+#include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -46,8 +47,8 @@ static void take_window(struct download *d, uint64_t size, struct error *err)
 {
     const struct storage_get *get = &d->get;
     if (size != get->length) {
-        error_set(err, ERROR_CORRUPT, false, "the copy ends after %llu bytes, recorded are %llu",
-                  (unsigned long long)(get->offset + size), (unsigned long long)d->size);
+        error_set(err, ERROR_CORRUPT, false, "the copy ends after %" PRIu64 " bytes, recorded are %" PRIu64,
+                  get->offset + size, d->size);
         return;
     }
     d->fetched += size;
