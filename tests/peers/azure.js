@@ -14,7 +14,6 @@ const lines = require("./lines.js");
 function options(how) {
   return {
     retryOptions: { maxTries: 1 },
-    keepAliveOptions: { enable: false },
     ...(how.ca ? { tlsOptions: { ca: how.ca } } : {}),
   };
 }

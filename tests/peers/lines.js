@@ -1,7 +1,12 @@
 // A client driven line by line: one JSON request on stdin, one JSON answer on stdout, one after the other. Bytes and dates
 // are {"$bytes": base64} and {"$date": ISO 8601} both ways.
 "use strict";
+const http = require("http");
 const readline = require("readline");
+
+// A fake's reset ends connections, and a request may go into one whose end has not been noticed yet: none is kept, whatever
+// agent the clients have.
+http.Agent.prototype.keepSocketAlive = () => false;
 
 function decoded(name, value) {
   if (value && typeof value === "object") {
