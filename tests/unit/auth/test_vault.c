@@ -459,9 +459,9 @@ static void on_never(uv_timer_t *timer)
 static void tokens_are_renewed(void **state)
 {
     (void)state;
-    static const struct reply replies[] = {{LOGIN, 200, AUTH("t0ken-1", 1)},
+    static const struct reply replies[] = {{LOGIN, 200, AUTH("t0ken-1", 3)},
                                            {LOGIN, 200, AUTH("t0ken-2", 3600)},
-                                           {RENEW, 200, AUTH("t0ken-1", 1)},
+                                           {RENEW, 200, AUTH("t0ken-1", 3)},
                                            {READ, 200, SECRET},
                                            {0}};
     log_in_by_approle();
@@ -481,7 +481,7 @@ static void a_given_token_is_renewed_when_it_can_be(void **state)
 {
     (void)state;
     static const struct reply replies[] = {
-        {"/v1/auth/token/lookup-self", 200, "{\"data\":{\"ttl\":1,\"renewable\":true}}"},
+        {"/v1/auth/token/lookup-self", 200, "{\"data\":{\"ttl\":3,\"renewable\":true}}"},
         {RENEW, 200, AUTH("t0ken", 3600)},
         {READ, 200, SECRET},
         {0}};
