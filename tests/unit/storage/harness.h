@@ -260,8 +260,10 @@ static inline struct outcome run_put(const struct storage_location *location, co
     return o;
 }
 
-static inline struct outcome run_get_range(const struct storage_location *location, const char *key, int fd,
-                                           uint64_t offset, uint64_t length)
+/* A range, into fd (-1: nowhere) and the caller's digest (NULL: the driver's own). */
+static inline struct outcome run_get_digesting(const struct storage_location *location, const char *key,
+                                               int fd, uint64_t offset, uint64_t length,
+                                               struct digest *digest)
 {
     uv_loop_t loop;
     harness_loop_open(&loop);
@@ -272,6 +274,7 @@ static inline struct outcome run_get_range(const struct storage_location *locati
                               .target_fd = fd,
                               .offset = offset,
                               .length = length,
+                              .digest = digest,
                               .done = on_get,
                               .data = &o};
     struct storage_op *op;
@@ -281,25 +284,10 @@ static inline struct outcome run_get_range(const struct storage_location *locati
     return o;
 }
 
-/* A range, read for the caller's digest only. */
-static inline struct outcome run_get_digesting(const struct storage_location *location, const char *key,
-                                               uint64_t offset, uint64_t length, struct digest *digest)
+static inline struct outcome run_get_range(const struct storage_location *location, const char *key, int fd,
+                                           uint64_t offset, uint64_t length)
 {
-    uv_loop_t loop;
-    harness_loop_open(&loop);
-    struct outcome o = {.running = true};
-    struct storage_get get = {.loop = &loop,
-                              .location = harness_at(location),
-                              .key = key,
-                              .target_fd = -1,
-                              .offset = offset,
-                              .length = length,
-                              .digest = digest,
-                              .done = on_get,
-                              .data = &o};
-    struct storage_op *op;
-    harness_run(&loop, &o, harness_driver(location)->get_start(&get, &op, &o.err));
-    return o;
+    return run_get_digesting(location, key, fd, offset, length, NULL);
 }
 
 /* The whole object. */

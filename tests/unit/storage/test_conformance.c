@@ -414,7 +414,7 @@ static void ranges_with_one_digest(void)
     struct digest *digest = digest_new();
     uint64_t at = 0;
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
-        o = run_get_digesting(&location, KEY, at, i < 3 ? lengths[i] : 0, digest);
+        o = run_get_digesting(&location, KEY, -1, at, i < 3 ? lengths[i] : 0, digest);
         expect_success(&o);
         assert_int_equal(o.size, lengths[i]);
         at += lengths[i];
@@ -424,7 +424,7 @@ static void ranges_with_one_digest(void)
     digest_final(digest, sha256);
     assert_string_equal(sha256, a.sha256);
     digest_reset(digest);
-    o = run_get_digesting(&location, "not/there", 0, 0, digest);
+    o = run_get_digesting(&location, "not/there", -1, 0, 0, digest);
     expect_error(&o, ERROR_NOT_FOUND, false, "not/there");
     digest_free(digest);
     artifact_free(&a);
